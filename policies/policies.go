@@ -1,0 +1,132 @@
+// Package policies decides what happens to a session: whether to ping, whether
+// to end it, and why. It holds no socket, starts no goroutine, reads no clock
+// and writes no log: it is handed what a session has seen and the present
+// moment, and answers with a verdict and with the moment to ask again.
+package policies
+
+import "time"
+
+// Moment is an instant on the monotonic clock: the time since the process
+// started. A step of the wall clock does not move it. Zero means never.
+type Moment = time.Duration
+
+// Never is the answer of a rule that only a new event can change.
+const Never Moment = 0
+
+// Policy is the set of rules that a session lives under. It is shared by
+// sessions and read by every loop, so it is never changed once in use.
+type Policy struct {
+	// Name identifies the policy in logs and metrics.
+	Name string `mapstructure:"name"`
+	// Match selects the handshakes that fall under this policy.
+	Match Match `mapstructure:"match"`
+
+	Heartbeat         Heartbeat         `mapstructure:"heartbeat"`
+	UpstreamHeartbeat UpstreamHeartbeat `mapstructure:"upstream_heartbeat"`
+	FirstMessage      FirstMessage      `mapstructure:"first_message"`
+	Idle              Idle              `mapstructure:"idle"`
+	Lifetime          Lifetime          `mapstructure:"lifetime"`
+	Stall             Stall             `mapstructure:"stall"`
+	Messages          Messages          `mapstructure:"messages"`
+	Release           Release           `mapstructure:"release"`
+}
+
+// Default returns the policy that applies where the configuration says
+// nothing: it breaks no application, and finds the dead.
+func Default() Policy {
+	return Policy{
+		Name:              "default",
+		Heartbeat:         Heartbeat{Interval: 30 * time.Second, Timeout: 10 * time.Second, Jitter: 0.1, Liveness: LivenessAny},
+		UpstreamHeartbeat: UpstreamHeartbeat{Timeout: 10 * time.Second},
+		Stall:             Stall{Timeout: 30 * time.Second},
+		Release:           Release{Grace: 2 * time.Second},
+	}
+}
+
+// Facts are what a session has seen so far. Its loop writes them, rules read
+// them. A zero Moment means that the event has not happened.
+type Facts struct {
+	Opened        Moment // the session began
+	ClientFrame   Moment // last frame of any kind from the client
+	ClientPong    Moment // last answer to a ping of ours by the client
+	UpstreamFrame Moment // last frame of any kind from upstream
+	Message       Moment // last bytes of a data message, either way
+	ClientMessage Moment // first data message of the client
+
+	ClientPing   Moment // last ping written to the client
+	UpstreamPing Moment // last ping written to upstream
+
+	// Since when bytes wait for a peer that takes none of them.
+	ClientWaits   Moment
+	UpstreamWaits Moment
+
+	// A ping is queued but not yet written: a frame that is still passing
+	// must end first. No timeout runs for it.
+	ClientPingQueued   bool
+	UpstreamPingQueued bool
+
+	// Spread is this session's share of every jitter, from 0 to 255: it keeps
+	// sessions that began together from acting together.
+	Spread uint8
+}
+
+// Action is what a verdict asks the session to do.
+type Action uint8
+
+const (
+	// Nothing to do before the moment that came with the verdict.
+	Nothing Action = iota
+	// PingClient asks for a ping to the client. The session then asks again.
+	PingClient
+	// PingUpstream asks for a ping to upstream. The session then asks again.
+	PingUpstream
+	// End asks to end the session for the verdict's cause.
+	End
+)
+
+// Verdict is what a rule has decided.
+type Verdict struct {
+	Action Action
+	Cause  Cause  // with End
+	Code   uint16 // with End: the close code for the client, 0 for the cause's own
+	Urgent bool   // with End: waiting for the end of a message is of no use
+}
+
+// Check asks every rule and returns the gravest verdict, and the earliest
+// moment at which the answer can differ without a new event.
+func (p *Policy) Check(f *Facts, now Moment) (Verdict, Moment) {
+	var verdict Verdict
+	next := Never
+	consider := func(v Verdict, at Moment) {
+		if verdict.Action == End {
+			return
+		}
+		if v.Action == End || verdict.Action == Nothing {
+			verdict = v
+		}
+		if at != Never && (next == Never || at < next) {
+			next = at
+		}
+	}
+	consider(p.Stall.Check(f, now))
+	consider(p.Heartbeat.Check(f, now))
+	consider(p.UpstreamHeartbeat.Check(f, now))
+	consider(p.FirstMessage.Check(f, now))
+	consider(p.Idle.Check(f, now))
+	consider(p.Lifetime.Check(f, now))
+	return verdict, next
+}
+
+// shorten takes the session's share of jitter off d: never later than d, never
+// earlier than d less jitter, and never all of it, which would mean off.
+func shorten(d time.Duration, jitter float64, spread uint8) time.Duration {
+	return d - time.Duration(float64(d)*jitter*float64(spread)/256)
+}
+
+// after is a rule's answer when all it waits for is the moment due.
+func after(due, now Moment, v Verdict) (Verdict, Moment) {
+	if now >= due {
+		return v, Never
+	}
+	return Verdict{}, due
+}

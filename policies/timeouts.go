@@ -1,0 +1,77 @@
+package policies
+
+import "time"
+
+// FirstMessage ends sessions whose client connects and then says nothing.
+type FirstMessage struct {
+	// Timeout from the handshake to the client's first data message. Zero: off.
+	Timeout time.Duration `mapstructure:"timeout"`
+	// CloseCode for the client instead of the cause's own; zero for that.
+	CloseCode uint16 `mapstructure:"close_code"`
+}
+
+// Check asks for the end with NoFirstMessage.
+func (r FirstMessage) Check(f *Facts, now Moment) (Verdict, Moment) {
+	if r.Timeout <= 0 || f.ClientMessage != 0 {
+		return Verdict{}, Never
+	}
+	return after(f.Opened+r.Timeout, now, Verdict{Action: End, Cause: NoFirstMessage, Code: r.CloseCode})
+}
+
+// Idle ends sessions in which no data message passes either way. Pings and
+// pongs never count.
+type Idle struct {
+	// Timeout since the last data message. Zero: off.
+	Timeout time.Duration `mapstructure:"timeout"`
+	// CloseCode for the client instead of the cause's own; zero for that.
+	CloseCode uint16 `mapstructure:"close_code"`
+}
+
+// Check asks for the end with IdleTimeout.
+func (r Idle) Check(f *Facts, now Moment) (Verdict, Moment) {
+	if r.Timeout <= 0 {
+		return Verdict{}, Never
+	}
+	return after(max(f.Opened, f.Message)+r.Timeout, now, Verdict{Action: End, Cause: IdleTimeout, Code: r.CloseCode})
+}
+
+// Lifetime ends sessions that have lived long enough, whatever they do.
+type Lifetime struct {
+	// Max age of a session. Zero: off.
+	Max time.Duration `mapstructure:"max"`
+	// Jitter, from 0 to 1, is the part of Max by which it is shortened at
+	// most, by chance and per session, so that sessions that began together
+	// do not come back together.
+	Jitter float64 `mapstructure:"jitter"`
+	// CloseCode for the client instead of the cause's own; zero for that.
+	CloseCode uint16 `mapstructure:"close_code"`
+}
+
+// Check asks for the end with MaxAge.
+func (r Lifetime) Check(f *Facts, now Moment) (Verdict, Moment) {
+	if r.Max <= 0 {
+		return Verdict{}, Never
+	}
+	due := f.Opened + shorten(r.Max, r.Jitter, f.Spread)
+	return after(due, now, Verdict{Action: End, Cause: MaxAge, Code: r.CloseCode})
+}
+
+// Stall ends sessions with a peer that takes no bytes although some wait.
+type Stall struct {
+	// Timeout since the peer last took a byte. Zero: off.
+	Timeout time.Duration `mapstructure:"timeout"`
+	// CloseCode for the client instead of the cause's own; zero for that.
+	CloseCode uint16 `mapstructure:"close_code"`
+}
+
+// Check asks for the end with Stalled.
+func (r Stall) Check(f *Facts, now Moment) (Verdict, Moment) {
+	since := f.ClientWaits
+	if since == 0 || (f.UpstreamWaits != 0 && f.UpstreamWaits < since) {
+		since = f.UpstreamWaits
+	}
+	if r.Timeout <= 0 || since == 0 {
+		return Verdict{}, Never
+	}
+	return after(since+r.Timeout, now, Verdict{Action: End, Cause: Stalled, Code: r.CloseCode, Urgent: true})
+}
