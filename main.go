@@ -1,0 +1,143 @@
+// Command wswarden is a sidecar that supervises every WebSocket connection to
+// the server it stands in front of.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"wswarden/config"
+	"wswarden/proxy"
+)
+
+// Exit codes.
+const (
+	exitOK     = 0 // drained
+	exitFailed = 1 // it ran, and could not go on
+	exitUsage  = 2 // nothing was started: wrong flags, configuration or address
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func run(args []string, stdout, stderr io.Writer) int {
+	code := exitUsage
+	root := &cobra.Command{
+		Use:           "wswarden",
+		Short:         "Supervises every WebSocket connection to the server it stands in front of",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(serveCommand(&code), versionCommand())
+	if err := root.Execute(); err != nil {
+		fmt.Fprintln(stderr, "wswarden:", err)
+		return code
+	}
+	return exitOK
+}
+
+func serveCommand(code *int) *cobra.Command {
+	var file, upstream, listen string
+	cmd := &cobra.Command{
+		Use:   "serve {--config FILE | --upstream URL [--listen ADDR]}",
+		Short: "Serve until SIGTERM or SIGINT, then drain; a second signal ends at once",
+		Example: `  wswarden serve --upstream http://127.0.0.1:5000 --listen 127.0.0.1:8080
+  wswarden serve --config wswarden.yaml`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := load(file, upstream, listen)
+			if err != nil {
+				return err
+			}
+			server, err := proxy.New(cfg, newLogger(cfg.Log, cmd.ErrOrStderr()))
+			if err != nil {
+				return err
+			}
+			*code = exitFailed
+			return server.Run(untilSignal())
+		},
+	}
+	cmd.Flags().StringVar(&file, "config", "", "configuration file")
+	cmd.Flags().StringVar(&upstream, "upstream", "", "URL of the server to stand in front of")
+	cmd.Flags().StringVar(&listen, "listen", "", "address to listen on (127.0.0.1:8080)")
+	return cmd
+}
+
+// load makes the configuration that the flags ask for.
+func load(file, upstream, listen string) (*config.Config, error) {
+	switch {
+	case file != "" && (upstream != "" || listen != ""):
+		return nil, errors.New("--config excludes --upstream and --listen: say these in the file, as upstream.url and listeners")
+	case file != "":
+		return config.Load(file)
+	case upstream == "":
+		return nil, errors.New("nothing to stand in front of: give --upstream URL or --config FILE")
+	default:
+		return config.FromFlags(upstream, listen)
+	}
+}
+
+func newLogger(c config.Log, w io.Writer) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		level = slog.LevelInfo // not reached: the configuration is checked
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if c.Format == "text" {
+		return slog.New(slog.NewTextHandler(w, options))
+	}
+	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+// untilSignal returns a context that ends with the first SIGTERM or SIGINT. The
+// second one meets the system's default: the process ends at once.
+func untilSignal() context.Context {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	context.AfterFunc(ctx, stop)
+	return ctx
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "wswarden", version())
+			return err
+		},
+	}
+}
+
+// version is the module's version as the Go command has noted it, with the
+// commit where that is known.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	if v == "" {
+		v = "(devel)"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && v == "(devel)" {
+			v += " " + s.Value
+		}
+	}
+	return v + " " + info.GoVersion
+}

@@ -1,0 +1,258 @@
+// Package proxy carries out what the policies decide: it accepts clients, dials
+// upstream for each, and supervises both connections until they end.
+//
+// A session's life in reading order: Server takes the connection, handshake
+// admits it and dials upstream, a worker's event loop takes both sockets, side
+// relays frames, session ends it.
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"wswarden/config"
+	"wswarden/proxy/admin"
+	"wswarden/proxy/evloop"
+)
+
+// Server is wswarden without its command line.
+type Server struct {
+	config    *config.Config
+	log       *slog.Logger
+	listeners []net.Listener
+	workers   []*worker
+	http      fasthttp.Server
+	forwarder *forwarder
+	admin     *admin.Server // nil: off
+	journal   *journal
+	next      atomic.Uint32 // the worker for the next session
+
+	// Sessions and handshakes under way. The mutex orders a handshake's
+	// entrance and the beginning of a drain.
+	entrance sync.RWMutex
+	draining bool
+	inside   sync.WaitGroup
+}
+
+// New prepares a server for a valid configuration and binds its listeners, so
+// that an address in use is an error here and not later.
+func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
+	return newServer(cfg, log, evloop.New)
+}
+
+func newServer(cfg *config.Config, log *slog.Logger, newLoop func() (*evloop.Loop, error)) (*Server, error) {
+	s := &Server{config: cfg, log: log, journal: newJournal(log)}
+	s.forwarder = newForwarder(cfg.Upstream.Address(), cfg.Upstream.DialTimeout, cfg.Upstream.HandshakeTimeout, cfg.TrustedProxies, log)
+	s.forwarder.dialer.Control = tuneSocket(cfg)
+	s.http.Handler = s.serve
+	configureServer(&s.http)
+	if err := s.bind(); err != nil {
+		s.close()
+		return nil, err
+	}
+	for range min(2,runtime.GOMAXPROCS(0)) {
+		w, err := newWorker(s, newLoop)
+		if err != nil {
+			s.close()
+			return nil, err
+		}
+		s.workers = append(s.workers, w)
+	}
+	return s, nil
+}
+
+// bind opens all listeners.
+func (s *Server) bind() error {
+	lc := net.ListenConfig{Control: tuneSocket(s.config), KeepAlive: -1}
+	for i, l := range s.config.Listeners {
+		ln, err := lc.Listen(context.Background(), "tcp", l.Address)
+		if err != nil {
+			return fmt.Errorf("listeners[%d].address: %w", i, err)
+		}
+		s.listeners = append(s.listeners, ln)
+	}
+	if s.config.Admin.Address == "" {
+		return nil
+	}
+	a, err := admin.New(s.config.Admin.Address, s.ready)
+	if err != nil {
+		return fmt.Errorf("admin.address: %w", err)
+	}
+	s.admin = a
+	return nil
+}
+
+// close gives back what a server holds that never ran.
+func (s *Server) close() {
+	for _, ln := range s.listeners {
+		_ = ln.Close()
+	}
+	if s.admin != nil {
+		_ = s.admin.Close()
+	}
+	for _, w := range s.workers {
+		_ = w.loop.Close()
+	}
+	s.journal.close()
+}
+
+// Addrs returns the addresses of the listeners, in the configuration's order.
+func (s *Server) Addrs() []net.Addr {
+	addrs := make([]net.Addr, len(s.listeners))
+	for i, ln := range s.listeners {
+		addrs[i] = ln.Addr()
+	}
+	return addrs
+}
+
+// AdminAddr returns the address of the admin listener; nil if it is off.
+func (s *Server) AdminAddr() net.Addr {
+	if s.admin == nil {
+		return nil
+	}
+	return s.admin.Addr()
+}
+
+// Run serves until ctx is done, then drains, and returns when nothing is left:
+// nil, or what kept a part from serving. It may be called once.
+func (s *Server) Run(ctx context.Context) error {
+	ctx, failed := context.WithCancelCause(ctx)
+	defer failed(nil)
+	var loops, servers sync.WaitGroup
+	for _, w := range s.workers {
+		loops.Go(func() {
+			if err := w.loop.Run(); err != nil {
+				failed(err)
+			}
+		})
+	}
+	for _, ln := range s.listeners {
+		servers.Go(func() {
+			if err := s.http.Serve(ln); err != nil {
+				failed(fmt.Errorf("serve %s: %w", ln.Addr(), err))
+			}
+		})
+	}
+	if s.admin != nil {
+		servers.Go(func() {
+			if err := s.admin.Serve(); err != nil {
+				failed(fmt.Errorf("serve admin %s: %w", s.admin.Addr(), err))
+			}
+		})
+	}
+	s.log.Info("serving", "listeners", s.Addrs(), "upstream", s.config.Upstream.URL)
+
+	<-ctx.Done()
+	s.drain()
+
+	s.forwarder.close()
+	for _, w := range s.workers {
+		_ = w.loop.Stop()
+	}
+	if s.admin != nil {
+		_ = s.admin.Close()
+	}
+	loops.Wait()
+	servers.Wait()
+	for _, w := range s.workers {
+		_ = w.loop.Close()
+	}
+	s.journal.close()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// drain refuses new sessions, ends the old ones, and returns when nothing is
+// left, or at drain.timeout, at which what is left is reset.
+func (s *Server) drain() {
+	began := time.Now()
+	deadline := evloop.Now() + s.config.Drain.Timeout
+	s.entrance.Lock()
+	s.draining = true
+	s.entrance.Unlock()
+	s.log.Info("draining", "timeout", s.config.Drain.Timeout, "spread", s.config.Drain.Spread)
+
+	for _, w := range s.workers {
+		_ = w.loop.Do(func() { w.drain(s.config.Drain.Spread, deadline) })
+	}
+	timeout, cancel := context.WithTimeout(context.Background(), s.config.Drain.Timeout)
+	defer cancel()
+	empty := make(chan struct{})
+	go func() {
+		s.inside.Wait()
+		close(empty)
+	}()
+	select {
+	case <-empty:
+	case <-timeout.Done():
+	}
+	// The listeners answer 503 up to here, so that a client that comes back
+	// early is told so. Plain requests may end within what is left of the time.
+	_ = s.http.ShutdownWithContext(timeout)
+	for _, w := range s.workers {
+		_ = w.loop.Do(w.abort)
+	}
+	select {
+	case <-empty:
+	case <-time.After(time.Second): // a handshake still waits for upstream
+	}
+	s.log.Info("drained", "took", time.Since(began).Round(time.Millisecond))
+}
+
+// ready reports whether new sessions are admitted.
+func (s *Server) ready() bool {
+	s.entrance.RLock()
+	defer s.entrance.RUnlock()
+	return !s.draining
+}
+
+// enter counts a handshake, or the session it becomes, until leave; it returns
+// false once the server drains.
+func (s *Server) enter() bool {
+	s.entrance.RLock()
+	defer s.entrance.RUnlock()
+	if s.draining {
+		return false
+	}
+	s.inside.Add(1)
+	return true
+}
+
+func (s *Server) leave() { s.inside.Done() }
+
+// ended is called by a worker for each session it has forgotten.
+func (s *Server) ended(r record) {
+	s.journal.write(r)
+	s.leave()
+}
+
+// serve answers one HTTP request.
+func (s *Server) serve(ctx *fasthttp.RequestCtx) {
+	if isHandshake(&ctx.Request.Header) {
+		s.handshake(ctx)
+		return
+	}
+	s.forwarder.serve(ctx)
+	if !s.ready() {
+		ctx.SetConnectionClose()
+	}
+}
+
+// retryAfter returns a number of seconds within which drained clients may come
+// back, by chance, so that they do not come together.
+func (s *Server) retryAfter() string {
+	return strconv.Itoa(1 + rand.IntN(int(s.config.Drain.Spread/time.Second)+1))
+}

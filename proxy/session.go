@@ -1,0 +1,380 @@
+package proxy
+
+import (
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"wswarden/policies"
+	"wswarden/proxy/evloop"
+	"wswarden/proxy/wsframe"
+)
+
+// session is one client connection plus its upstream connection. Everything in
+// it belongs to its worker's loop.
+type session struct {
+	client   side
+	upstream side
+
+	worker *worker
+	place  int // in worker.sessions
+	policy *policies.Policy
+	facts  policies.Facts
+	timer  evloop.Timer
+
+	id      uint64
+	address netip.Addr // the client's, as far as it can be believed
+
+	// How it ends. finishing: the wish is to be carried out as soon as no
+	// message is under way, at the latest at the deadline. From the moment that
+	// cause is set, the deadline is that of the close handshakes.
+	finishing bool
+	gone      bool
+	wish      policies.Verdict
+	cause     policies.Cause
+	code      uint16 // in the client's close frame; 0: none
+	deadline  policies.Moment
+	drainAt   policies.Moment // 0: not draining
+}
+
+// opening is all that a session begins with.
+type opening struct {
+	clientFD, upstreamFD int
+	head                 []byte // the handshake's answer to the client
+	fromUpstream         []byte // what upstream sent right behind its own
+	fromClient           []byte // what the client sent right behind its request
+	deflate              bool   // permessage-deflate was agreed upon
+	policy               *policies.Policy
+	address              netip.Addr
+}
+
+// open begins a session on its worker's loop.
+func (w *worker) open(o *opening) {
+	s := &session{worker: w, policy: o.policy, address: o.address, id: rand.Uint64()}
+	s.client = side{session: s, in: wsframe.NewScanner(wsframe.Client, o.deflate)}
+	s.upstream = side{session: s, in: wsframe.NewScanner(wsframe.Server, o.deflate)}
+	s.client.in.Limit(o.policy.Messages.MaxBytes)
+	s.timer.Owner = s
+	s.facts = policies.Facts{Opened: w.loop.Now(), Spread: uint8(rand.Uint32())}
+	w.add(s)
+
+	errClient := w.loop.Add(&s.client.socket, o.clientFD, &s.client)
+	errUpstream := w.loop.Add(&s.upstream.socket, o.upstreamFD, &s.upstream)
+	if err := errors.Join(errClient, errUpstream); err != nil {
+		s.abandon(o, errClient, errUpstream)
+		return
+	}
+	s.client.out.added, s.client.out.begun = o.head, true
+	s.client.flush()
+	if len(o.fromUpstream) > 0 {
+		s.upstream.receive(o.fromUpstream)
+	}
+	if len(o.fromClient) > 0 {
+		s.client.receive(o.fromClient)
+	}
+	if s.cause == policies.NoCause {
+		s.supervise()
+	}
+}
+
+// abandon ends a session that the loop could not take in.
+func (s *session) abandon(o *opening, errClient, errUpstream error) {
+	if errClient != nil {
+		closeDescriptor(o.clientFD)
+	}
+	if errUpstream != nil {
+		closeDescriptor(o.upstreamFD)
+	}
+	s.cause = policies.UpstreamLost
+	s.client.socket.Reset()
+	s.upstream.socket.Reset()
+	s.settle()
+}
+
+// Expired is called by the loop when the session's one timer is due.
+func (s *session) Expired() {
+	switch {
+	case s.cause != policies.NoCause:
+		s.giveUp()
+	case s.finishing:
+		s.end(s.wish, "")
+	default:
+		s.supervise()
+	}
+}
+
+// supervise asks the policy what to do, does it, and sets the timer to the
+// moment at which to ask again.
+func (s *session) supervise() {
+	now := s.worker.loop.Now()
+	for s.cause == policies.NoCause {
+		if s.drainAt != 0 && now >= s.drainAt {
+			drain := &s.worker.server.config.Drain
+			s.finish(policies.Verdict{Cause: policies.Drain, Code: drain.CloseCode}, s.worker.drainDeadline)
+			return
+		}
+		verdict, next := s.policy.Check(&s.facts, now)
+		switch verdict.Action {
+		case policies.PingClient:
+			s.facts.ClientPingQueued = true
+			s.client.ping()
+		case policies.PingUpstream:
+			s.facts.UpstreamPingQueued = true
+			s.upstream.ping()
+		case policies.End:
+			if verdict.Urgent {
+				s.end(verdict, "")
+			} else {
+				s.finish(verdict, now+s.policy.Release.Grace)
+			}
+			return
+		default:
+			if s.drainAt != 0 && (next == policies.Never || s.drainAt < next) {
+				next = s.drainAt
+			}
+			if next == policies.Never {
+				s.worker.loop.Cancel(&s.timer)
+			} else {
+				s.worker.loop.Set(&s.timer, next)
+			}
+			return
+		}
+	}
+}
+
+// recheck has the policy asked again at the end of this turn: something has
+// happened that can make its answer come earlier.
+func (s *session) recheck() {
+	if s.cause == policies.NoCause && !s.finishing {
+		s.worker.loop.Set(&s.timer, s.worker.loop.Now())
+	}
+}
+
+// sawFrame notes a sign of life.
+func (s *session) sawFrame(d *side) {
+	if d.isClient() {
+		s.facts.ClientFrame = s.worker.loop.Now()
+	} else {
+		s.facts.UpstreamFrame = s.worker.loop.Now()
+	}
+}
+
+// sawPong notes the answer to a ping of ours.
+func (s *session) sawPong(d *side) {
+	if d.isClient() {
+		s.facts.ClientPong = s.worker.loop.Now()
+	}
+}
+
+// sawData notes that bytes of a data message have passed.
+func (s *session) sawData(d *side) {
+	s.facts.Message = s.worker.loop.Now()
+	if s.facts.ClientMessage == 0 && d.isClient() {
+		s.facts.ClientMessage = s.facts.Message
+	}
+}
+
+// pinged notes that a ping of ours is written: its timeout runs from now on.
+func (s *session) pinged(d *side) {
+	if d.isClient() {
+		s.facts.ClientPing, s.facts.ClientPingQueued = s.worker.loop.Now(), false
+	} else {
+		s.facts.UpstreamPing, s.facts.UpstreamPingQueued = s.worker.loop.Now(), false
+	}
+	s.recheck()
+}
+
+// waits notes whether bytes wait for a peer, and since when none was taken.
+func (s *session) waits(d *side, waiting, took bool) {
+	since := &s.facts.UpstreamWaits
+	if d.isClient() {
+		since = &s.facts.ClientWaits
+	}
+	switch {
+	case !waiting:
+		*since = 0
+	case *since == 0:
+		*since = s.worker.loop.Now()
+		s.recheck()
+	case took:
+		*since = s.worker.loop.Now()
+	}
+}
+
+// sawClose passes a peer's close frame on as it is: as the beginning of the end,
+// or as the answer to the other peer's.
+func (s *session) sawClose(d *side, frame []byte) {
+	d.heard, d.deaf, d.held = true, true, nil
+	if s.cause == policies.NoCause {
+		cause := policies.UpstreamClose
+		if d.isClient() {
+			cause = policies.ClientClose
+		}
+		s.begin(cause)
+		s.code = closeCode(frame)
+	}
+	d.peer().bid(frame)
+	s.settle()
+}
+
+// sawLoss ends a session that has lost a connection.
+func (s *session) sawLoss(d *side) {
+	cause := policies.UpstreamLost
+	if d.isClient() {
+		cause = policies.ClientLost
+	}
+	s.end(policies.Verdict{Cause: cause}, "")
+	d.peer().bid(s.closing(d.peer(), s.code, ""))
+	s.settle()
+}
+
+// violated ends a session in which a peer has sent what it may not.
+func (s *session) violated(d *side, err error) {
+	d.deaf, d.held = true, nil
+	verdict := policies.Verdict{Cause: policies.ProtocolError}
+	if err == wsframe.ErrTooBig {
+		verdict = policies.Verdict{Cause: policies.MessageTooBig, Code: s.policy.Messages.CloseCode}
+	}
+	s.end(verdict, err.Error())
+	d.bid(s.closing(d, policies.CodeProtocolError, err.Error()))
+	s.settle()
+}
+
+// finish ends the session as soon as no message is under way in either
+// direction, at the latest at the deadline. A direction that has come to the
+// end of a message is sealed.
+func (s *session) finish(wish policies.Verdict, deadline policies.Moment) {
+	s.finishing, s.wish, s.deadline = true, wish, deadline
+	s.worker.loop.Set(&s.timer, deadline)
+	for _, d := range s.sides() {
+		if d.in.MessageBoundary() {
+			s.seal(d.peer())
+		}
+	}
+}
+
+// seal relays nothing more to d's peer.
+func (s *session) seal(d *side) {
+	d.sealed = true
+	d.peer().socket.Again()
+	if d.peer().sealed {
+		s.end(s.wish, "")
+	}
+}
+
+// end is the only way out of a session: it takes leave of both peers. The first
+// call's cause is kept, later ones do nothing. An empty reason is the cause's
+// word.
+func (s *session) end(verdict policies.Verdict, reason string) {
+	if s.cause != policies.NoCause {
+		return
+	}
+	s.begin(verdict.Cause)
+	client, upstream := verdict.Cause.Codes()
+	if verdict.Code != 0 {
+		client = verdict.Code
+	}
+	switch {
+	case verdict.Cause == policies.Drain:
+		reason = s.worker.server.config.Drain.Reason
+	case reason == "":
+		reason = verdict.Cause.String()
+	}
+	s.code = client
+	s.client.bid(s.closing(&s.client, client, reason))
+	s.upstream.bid(s.closing(&s.upstream, upstream, verdict.Cause.String()))
+	s.settle()
+}
+
+// begin begins the end.
+func (s *session) begin(cause policies.Cause) {
+	s.cause = cause
+	s.deadline = s.worker.loop.Now() + s.policy.Release.Grace
+	if d := s.worker.drainDeadline; d != 0 {
+		s.deadline = min(s.deadline, d)
+	}
+	s.worker.loop.Set(&s.timer, s.deadline)
+}
+
+// settle closes what has nothing more to say or to hear, and forgets the
+// session when both connections are closed.
+func (s *session) settle() {
+	if s.cause == policies.NoCause || s.gone {
+		return
+	}
+	for _, d := range s.sides() {
+		if !d.socket.Open() || !d.bidden || !d.out.empty() {
+			continue
+		}
+		switch {
+		case d.heard && d.isClient():
+			// The server closes first (RFC 6455 §7.1.1); upstream does likewise.
+			d.socket.Close()
+		case d.deaf && !d.heard && !d.shut:
+			d.shut = true
+			_ = d.socket.CloseWrite()
+		}
+	}
+	if !s.client.socket.Open() && !s.upstream.socket.Open() {
+		s.forget()
+	}
+}
+
+// giveUp closes at the deadline what has not been closed by then: politely where
+// the close handshake is complete, by a reset otherwise.
+func (s *session) giveUp() {
+	for _, d := range s.sides() {
+		d.bid(s.closing(d, s.code, ""))
+		if d.heard && d.out.empty() {
+			d.socket.Close()
+		} else {
+			d.socket.Reset()
+		}
+	}
+	s.settle()
+}
+
+// forget leaves nothing of the session behind.
+func (s *session) forget() {
+	s.gone = true
+	s.worker.loop.Cancel(&s.timer)
+	s.worker.remove(s)
+	s.worker.server.ended(record{
+		id:       s.id,
+		policy:   s.policy.Name,
+		address:  s.address,
+		cause:    s.cause,
+		code:     s.code,
+		duration: time.Duration(s.worker.loop.Now() - s.facts.Opened),
+	})
+}
+
+func (s *session) sides() [2]*side { return [2]*side{&s.client, &s.upstream} }
+
+// farewell returns the policy's farewell messages as frames.
+func (s *session) farewell() (frames []byte) {
+	for _, text := range s.policy.Release.Farewell {
+		frames = wsframe.Append(frames, wsframe.Client, wsframe.Text, newMask(), []byte(text))
+	}
+	return frames
+}
+
+// closing returns a close frame for a peer. Code 0 is a frame without a code.
+func (s *session) closing(d *side, code uint16, reason string) []byte {
+	if code == 0 {
+		return wsframe.Append(nil, d.sender(), wsframe.Close, newMask(), nil)
+	}
+	return wsframe.AppendClose(nil, d.sender(), newMask(), code, reason)
+}
+
+// closeCode returns the code of a whole close frame; 0 if it has none.
+func closeCode(frame []byte) uint16 {
+	var buf [wsframe.MaxControlPayload]byte
+	payload := wsframe.Payload(&buf, frame)
+	if len(payload) < 2 {
+		return 0
+	}
+	return binary.BigEndian.Uint16(payload)
+}

@@ -1,0 +1,242 @@
+package proxy
+
+import (
+	"bytes"
+	"math/rand/v2"
+
+	"wswarden/proxy/evloop"
+	"wswarden/proxy/wsframe"
+)
+
+// side is one of a session's two connections: the stream that its peer sends,
+// and the stream towards it.
+type side struct {
+	socket  evloop.Socket
+	session *session
+	out     outgoing
+
+	in   wsframe.Scanner
+	held []byte // read, but too little yet to be judged; at most wsframe.MaxHeld
+
+	sealed  bool // nothing more is relayed to the peer
+	bidden  bool // the peer's last frame, a close, is in out; or it gets none
+	heard   bool // the peer's close frame has arrived
+	deaf    bool // what the peer sends is no longer read as frames
+	shut    bool // the peer was told that nothing more will be written
+	pinging bool // a ping of ours is in out
+}
+
+func (d *side) isClient() bool { return d == &d.session.client }
+
+func (d *side) peer() *side {
+	if d.isClient() {
+		return &d.session.upstream
+	}
+	return &d.session.client
+}
+
+// Ready is called by the loop when the socket may be ready for something new.
+func (d *side) Ready() {
+	if d.socket.Writable() && !d.out.empty() {
+		d.flush()
+	}
+	if d.socket.Open() && d.socket.Readable() {
+		d.relay()
+	}
+	if d.socket.Open() && d.socket.Broken() && d.paused() {
+		d.lost()
+	}
+}
+
+// paused reports whether the peer is not read from because the other one does
+// not take what it has sent.
+func (d *side) paused() bool {
+	other := d.peer()
+	return !other.sealed && len(other.out.waiting) > 0
+}
+
+// relay reads once and passes on what has arrived. One read a turn keeps a busy
+// session from starving its loop's others.
+func (d *side) relay() {
+	if d.paused() {
+		return
+	}
+	buf := d.session.worker.buf
+	kept := copy(buf, d.held)
+	n, err := d.socket.Read(buf[kept:])
+	switch {
+	case err != nil:
+		d.lost()
+		return
+	case n == 0:
+		return
+	}
+	d.receive(buf[:kept+n])
+	if d.socket.Open() && d.socket.Readable() && !d.paused() {
+		d.socket.Again()
+	}
+}
+
+// receive takes b, the next bytes of the peer's stream, frame by frame, and
+// passes on what may pass.
+func (d *side) receive(b []byte) {
+	s, other := d.session, d.peer()
+	s.sawFrame(d)
+	if d.deaf {
+		return
+	}
+	from, at := 0, 0
+	for at < len(b) {
+		n, err := d.in.Next(b[at:])
+		if err != nil {
+			d.pass(b[from:at])
+			s.violated(d, err)
+			return
+		}
+		if n == 0 {
+			break
+		}
+		frame := b[at : at+n]
+		switch d.in.Opcode() {
+		case wsframe.Close:
+			d.pass(b[from:at])
+			s.sawClose(d, frame)
+			return
+		case wsframe.Pong:
+			if answersPing(frame) {
+				d.pass(b[from:at])
+				from = at + n
+				s.sawPong(d)
+			}
+		case wsframe.Ping:
+		default:
+			s.sawData(d)
+		}
+		at += n
+		if s.finishing && !other.sealed && d.in.MessageBoundary() {
+			d.pass(b[from:at])
+			from = at
+			s.seal(other)
+		}
+	}
+	d.pass(b[from:at])
+	d.held = keep(d.held, b[at:])
+}
+
+// keep stores rest for the next read, in held's memory where that is there. An
+// idle session holds no buffer.
+func keep(held, rest []byte) []byte {
+	if len(rest) == 0 {
+		return nil
+	}
+	return append(held[:0], rest...)
+}
+
+// pass relays b, a piece of the peer's stream up to where it has been scanned.
+func (d *side) pass(b []byte) {
+	other := d.peer()
+	if len(b) == 0 || other.sealed {
+		return
+	}
+	waited := !other.out.empty()
+	err := other.out.pass(&other.socket, b, d.in.Position)
+	if waited || err != nil || !other.out.empty() {
+		other.written(true, err)
+	}
+}
+
+// flush writes what waits for the peer.
+func (d *side) flush() {
+	before := d.out.len()
+	err := d.out.flush(&d.socket)
+	d.written(d.out.len() < before, err)
+}
+
+// written settles what follows from an attempt to write to the peer, which took
+// bytes that had waited for it, or not.
+func (d *side) written(took bool, err error) {
+	s := d.session
+	if err != nil {
+		// A peer that takes no more may still have said why: its close frame
+		// comes before the end that reading will find.
+		d.out.discard()
+		d.sealed = true
+		d.socket.Again()
+	}
+	if d.pinging && len(d.out.added) == 0 {
+		d.pinging = false
+		s.pinged(d)
+	}
+	s.waits(d, !d.out.empty(), took)
+	if len(d.out.waiting) == 0 {
+		if other := d.peer(); other.socket.Readable() {
+			other.socket.Again()
+		}
+	}
+	s.settle()
+}
+
+// ping sends a ping of our own at the next frame boundary.
+func (d *side) ping() {
+	d.pinging = true
+	frame := wsframe.Append(nil, d.sender(), wsframe.Ping, newMask(), pingMark[:])
+	d.written(false, d.out.add(&d.socket, frame, false))
+}
+
+// bid sends the close frame, behind the farewell where that is possible, as the
+// last thing that the peer gets. Where the peer has half a frame whose rest will
+// not come, the connection is reset instead.
+func (d *side) bid(closing []byte) {
+	if d.bidden || !d.socket.Open() {
+		return
+	}
+	d.bidden = true
+	d.sealed = true
+	var farewell []byte
+	if !d.isClient() {
+		farewell = d.session.farewell()
+	}
+	ok, err := d.out.finish(&d.socket, farewell, closing)
+	if !ok {
+		d.socket.Reset()
+		d.out.discard()
+	}
+	d.written(false, err)
+	d.peer().socket.Again()
+}
+
+// sender is the role in which frames are sent to the peer.
+func (d *side) sender() wsframe.Sender {
+	if d.isClient() {
+		return wsframe.Server
+	}
+	return wsframe.Client
+}
+
+// lost notes that the connection has ended.
+func (d *side) lost() {
+	d.socket.Close()
+	d.out.discard()
+	d.held = nil
+	d.session.sawLoss(d)
+}
+
+// pingMark is the payload of the pings that wswarden sends. It is chosen anew
+// by every process, so that no client can have its pongs swallowed by chance.
+var pingMark = func() (mark [8]byte) {
+	for i := range mark {
+		mark[i] = byte(rand.Uint32())
+	}
+	return mark
+}()
+
+// answersPing reports whether a whole pong frame answers a ping of ours.
+func answersPing(frame []byte) bool {
+	var buf [wsframe.MaxControlPayload]byte
+	return bytes.Equal(wsframe.Payload(&buf, frame), pingMark[:])
+}
+
+func newMask() (mask [4]byte) {
+	r := rand.Uint32()
+	return [4]byte{byte(r), byte(r >> 8), byte(r >> 16), byte(r >> 24)}
+}

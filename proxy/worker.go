@@ -1,0 +1,73 @@
+package proxy
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"wswarden/policies"
+	"wswarden/proxy/evloop"
+	"wswarden/proxy/wsframe"
+)
+
+// readSize is how many bytes are read at once, and so the most that is kept for
+// a peer that takes none.
+const readSize = 128 << 10
+
+// worker is one event loop with the sessions on it.
+type worker struct {
+	loop     *evloop.Loop
+	server   *Server
+	sessions []*session
+	buf      []byte // for reading: what was held, and readSize behind it
+
+	drainFrom     policies.Moment
+	drainDeadline policies.Moment // 0: not draining
+}
+
+func newWorker(server *Server, newLoop func() (*evloop.Loop, error)) (*worker, error) {
+	loop, err := newLoop()
+	if err != nil {
+		return nil, err
+	}
+	return &worker{loop: loop, server: server, buf: make([]byte, wsframe.MaxHeld+readSize)}, nil
+}
+
+func (w *worker) add(s *session) {
+	s.place = len(w.sessions)
+	w.sessions = append(w.sessions, s)
+	if w.drainDeadline != 0 {
+		s.drainAt = w.drainFrom + time.Duration(rand.Int64N(int64(w.server.config.Drain.Spread)+1))
+	}
+}
+
+func (w *worker) remove(s *session) {
+	last := len(w.sessions) - 1
+	w.sessions[s.place] = w.sessions[last]
+	w.sessions[s.place].place = s.place
+	w.sessions[last] = nil
+	w.sessions = w.sessions[:last]
+}
+
+// drain ends the sessions one by one, evenly over spread, and resets at the
+// deadline what is left. It is called on the loop.
+func (w *worker) drain(spread time.Duration, deadline policies.Moment) {
+	w.drainFrom = w.loop.Now()
+	w.drainDeadline = deadline
+	for i, s := range w.sessions {
+		s.drainAt = w.drainFrom + time.Duration((float64(i)+0.5)*float64(spread)/float64(len(w.sessions)))
+		s.recheck()
+		if s.cause != policies.NoCause && s.deadline > deadline {
+			s.deadline = deadline
+			w.loop.Set(&s.timer, deadline)
+		}
+	}
+}
+
+// abort resets every session. It is called on the loop.
+func (w *worker) abort() {
+	for len(w.sessions) > 0 {
+		s := w.sessions[len(w.sessions)-1]
+		s.end(policies.Verdict{Cause: policies.Drain, Code: w.server.config.Drain.CloseCode}, "")
+		s.giveUp()
+	}
+}
