@@ -1,0 +1,160 @@
+// Package config turns one YAML file, the environment and the defaults into
+// one validated Config. All that is wrong is reported at once, each problem in
+// one line that names the place, the key, the value and what to do.
+//
+// Every key has an environment variable that wins over the file: WSWARDEN_ and
+// the key in capitals, its dots and indexes as underscores, such as
+// WSWARDEN_DRAIN_TIMEOUT or, for the file's first policy,
+// WSWARDEN_POLICIES_0_IDLE_TIMEOUT. A list is written there as in YAML, [a, b].
+// A variable that is set but empty counts as set.
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"reflect"
+	"time"
+
+	"wswarden/policies"
+)
+
+// Config is everything that wswarden can be told. It is not changed once in
+// use, so that any goroutine may read it.
+type Config struct {
+	// Listeners are the addresses to serve on, at least one.
+	Listeners []Listener `mapstructure:"listeners"`
+	// TrustedProxies are the networks whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix `mapstructure:"trusted_proxies"`
+	Upstream       Upstream       `mapstructure:"upstream"`
+	Admin          Admin          `mapstructure:"admin"`
+	Drain          Drain          `mapstructure:"drain"`
+	Log            Log            `mapstructure:"log"`
+	// Policies, at least one. A session lives under the first that matches.
+	Policies []policies.Policy `mapstructure:"policies"`
+}
+
+// Listener is one address to serve on.
+type Listener struct {
+	// Address is host:port. Without a host: every interface. Port 0: any free
+	// port.
+	Address string `mapstructure:"address"`
+}
+
+// Upstream is the server that wswarden stands in front of.
+type Upstream struct {
+	// URL is http://host or http://host:port. It has no default.
+	URL string `mapstructure:"url"`
+	// DialTimeout for a connection to be made. It is above zero.
+	DialTimeout time.Duration `mapstructure:"dial_timeout"`
+	// HandshakeTimeout from the request to the head of its response. It is
+	// above zero.
+	HandshakeTimeout time.Duration `mapstructure:"handshake_timeout"`
+}
+
+// Address returns the host:port to dial; empty if URL is not valid.
+func (u Upstream) Address() string {
+	parsed, err := url.Parse(u.URL)
+	if err != nil || parsed.Hostname() == "" {
+		return ""
+	}
+	port := parsed.Port()
+	if port == "" {
+		port = "80"
+	}
+	return net.JoinHostPort(parsed.Hostname(), port)
+}
+
+// Admin is the listener for operators.
+type Admin struct {
+	// Address is host:port on a loopback interface. Empty: off.
+	Address string `mapstructure:"address"`
+}
+
+// Drain says how sessions are ended when wswarden shuts down.
+type Drain struct {
+	// Timeout after which what is left is reset. Zero: at once.
+	Timeout time.Duration `mapstructure:"timeout"`
+	// Spread is the time over which close frames go out evenly, so that
+	// clients do not come back together; at most Timeout. Zero: all at once.
+	Spread time.Duration `mapstructure:"spread"`
+	// CloseCode and Reason (at most 123 bytes) for the clients.
+	CloseCode uint16 `mapstructure:"close_code"`
+	Reason    string `mapstructure:"reason"`
+}
+
+// Log says what is logged, and how.
+type Log struct {
+	// Level is debug, info, warn or error.
+	Level string `mapstructure:"level"`
+	// Format is json or text.
+	Format string `mapstructure:"format"`
+}
+
+// Default returns the configuration that applies where nothing is said. It
+// lacks only Upstream.URL to be valid.
+func Default() *Config {
+	return &Config{
+		Listeners: []Listener{{Address: "127.0.0.1:8080"}},
+		Upstream:  Upstream{DialTimeout: 2 * time.Second, HandshakeTimeout: 5 * time.Second},
+		Admin:     Admin{Address: "127.0.0.1:9090"},
+		Drain: Drain{
+			Timeout:   25 * time.Second,
+			Spread:    10 * time.Second,
+			CloseCode: policies.CodeServiceRestart,
+			Reason:    "service restart",
+		},
+		Log:      Log{Level: "info", Format: "json"},
+		Policies: []policies.Policy{policies.Default()},
+	}
+}
+
+// Load reads the file and the environment. The error is Problems if the file
+// could be read but something in it is wrong.
+func Load(file string) (*Config, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return Parse(file, text)
+}
+
+// Parse is Load for a text that has been read already; errors call it name.
+func Parse(name string, text []byte) (*Config, error) {
+	return build(name, text, nil)
+}
+
+// FromFlags builds a configuration without a file, from the environment and
+// what the flags --upstream and --listen say. An empty listen: not given.
+func FromFlags(upstream, listen string) (*Config, error) {
+	return build("", nil, func(c *Config, from origins) {
+		c.Upstream.URL = upstream
+		from["upstream.url"] = origin{place: "--upstream"}
+		if listen != "" {
+			c.Listeners = []Listener{{Address: listen}}
+			from["listeners[0].address"] = origin{place: "--listen"}
+		}
+	})
+}
+
+// build layers defaults, file, environment and flags, and checks the result.
+func build(name string, text []byte, flags func(*Config, origins)) (*Config, error) {
+	r := &reader{file: name, origins: origins{}}
+	settings, ok := r.settings(text)
+	if !ok {
+		return nil, r.problems
+	}
+	c := Default()
+	r.fill("", settings, reflect.ValueOf(c).Elem())
+	r.namePolicies(c)
+	if flags != nil {
+		flags(c, r.origins)
+	}
+	r.validate(c)
+	if len(r.problems) > 0 {
+		return nil, r.problems
+	}
+	return c, nil
+}

@@ -1,0 +1,167 @@
+package config
+
+import (
+	"net/netip"
+	"reflect"
+	"testing"
+	"time"
+
+	"wswarden/policies"
+)
+
+// valid is the default with the one key that it lacks.
+func valid() *Config {
+	c := Default()
+	c.Upstream.URL = "http://127.0.0.1:5000"
+	return c
+}
+
+func TestDefaultLacksUpstreamOnly(t *testing.T) {
+	problems, _ := Default().Validate().(Problems)
+	if len(problems) != 1 || problems[0].Key != "upstream.url" {
+		t.Errorf("Default: %v", problems)
+	}
+	if err := valid().Validate(); err != nil {
+		t.Errorf("Default with an upstream: %v", err)
+	}
+}
+
+// Each row says how its file differs from the default.
+func TestAcceptedFiles(t *testing.T) {
+	for _, row := range []struct {
+		file string
+		want func(*Config)
+	}{
+		{"", func(*Config) {}},
+		{"# a comment\n", func(*Config) {}},
+		{"drain: {}\npolicies: [{}]", func(*Config) {}},
+		{"listeners: [{address: \":80\"}, {address: \"[::1]:0\"}, {address: \"[::1]:0\"}]", func(c *Config) {
+			c.Listeners = []Listener{{":80"}, {"[::1]:0"}, {"[::1]:0"}}
+		}},
+		{"trusted_proxies: [10.0.0.0/8, \"fd00::/8\"]", func(c *Config) {
+			c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
+		}},
+		{"admin: {address: \"\"}", func(c *Config) { c.Admin.Address = "" }},
+		{"admin: {address: \"localhost:1\"}", func(c *Config) { c.Admin.Address = "localhost:1" }},
+		{"admin: {address: \"[::1]:1\"}", func(c *Config) { c.Admin.Address = "[::1]:1" }},
+		{"drain: {timeout: 1m30s, spread: 0s, close_code: 4000, reason: \"\"}", func(c *Config) {
+			c.Drain = Drain{Timeout: 90 * time.Second, CloseCode: 4000}
+		}},
+		{"drain: {timeout: 0, spread: 0}", func(c *Config) { c.Drain.Timeout, c.Drain.Spread = 0, 0 }},
+		{"drain: {reason: \"42\"}", func(c *Config) { c.Drain.Reason = "42" }},
+		{"log: {level: debug, format: text}", func(c *Config) { c.Log = Log{"debug", "text"} }},
+		{"log: &l {level: warn}\ndrain: {reason: &r bye}\npolicies: [{name: *r}]", func(c *Config) {
+			c.Log.Level = "warn"
+			c.Drain.Reason = "bye"
+			c.Policies[0].Name = "bye"
+		}},
+
+		// a policy's absent keys take their defaults, however deep
+		{"policies: [{heartbeat: {interval: 5s}}]", func(c *Config) {
+			c.Policies[0].Heartbeat.Interval = 5 * time.Second
+		}},
+		{"policies: [{heartbeat: {interval: 0s, timeout: 0s}}]", func(c *Config) {
+			c.Policies[0].Heartbeat.Interval = 0
+			c.Policies[0].Heartbeat.Timeout = 0
+		}},
+		{"policies: [{upstream_heartbeat: {interval: 5s}, stall: {timeout: 0s, close_code: 1013}}]", func(c *Config) {
+			c.Policies[0].UpstreamHeartbeat.Interval = 5 * time.Second
+			c.Policies[0].Stall = policies.Stall{CloseCode: 1013}
+		}},
+		{"policies: [{first_message: {timeout: 1s}, idle: {timeout: 2s}, lifetime: {max: 3h, jitter: 1}}]", func(c *Config) {
+			c.Policies[0].FirstMessage.Timeout = time.Second
+			c.Policies[0].Idle.Timeout = 2 * time.Second
+			c.Policies[0].Lifetime = policies.Lifetime{Max: 3 * time.Hour, Jitter: 1}
+		}},
+		{"policies: [{release: {farewell: ['{\"type\":\"UNSUBSCRIBE\"}', bye], grace: 250ms}}]", func(c *Config) {
+			c.Policies[0].Release = policies.Release{
+				Farewell: []string{`{"type":"UNSUBSCRIBE"}`, "bye"}, Grace: 250 * time.Millisecond}
+		}},
+		{"policies: [{match: {path: /**, host: [example.com, \"*.example.com\", \"[::1]\"]}}]", func(c *Config) {
+			c.Policies[0].Match = policies.Match{Path: "/**", Host: []string{"example.com", "*.example.com", "[::1]"}}
+		}},
+		{"policies: [{match: {path: /a*/*/**}}]", func(c *Config) { c.Policies[0].Match.Path = "/a*/*/**" }},
+
+		// names
+		{"policies: [{name: a}]", func(c *Config) { c.Policies[0].Name = "a" }},
+		{"policies: [{}, {name: b}, {}]", func(c *Config) {
+			for _, name := range []string{"policy-1", "b", "policy-3"} {
+				p := policies.Default()
+				p.Name = name
+				c.Policies = append(c.Policies, p)
+			}
+			c.Policies = c.Policies[1:]
+		}},
+	} {
+		want := valid()
+		row.want(want)
+		got, err := Parse("w.yaml", []byte(upstreamLine+row.file))
+		if err != nil {
+			t.Errorf("file:\n%s\n%v", row.file, err)
+		} else if !reflect.DeepEqual(got, want) {
+			t.Errorf("file:\n%s\ngot  %+v\nwant %+v", row.file, got, want)
+		}
+	}
+}
+
+func TestSizes(t *testing.T) {
+	for text, want := range map[string]int64{
+		"0": 0, "65536": 65536, "100B": 100, "64KB": 64_000, "64KiB": 65536, "64 KiB": 65536,
+		"2MB": 2_000_000, "1MiB": 1 << 20, "1GB": 1_000_000_000, "3GiB": 3 << 30, "9223372036854775807": 1<<63 - 1,
+	} {
+		c, err := Parse("w.yaml", []byte(upstreamLine+"policies: [{messages: {max_bytes: "+text+"}}]"))
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+		} else if got := c.Policies[0].Messages.MaxBytes; got != want {
+			t.Errorf("%s is %d, want %d", text, got, want)
+		}
+	}
+}
+
+func TestUpstreamAddress(t *testing.T) {
+	for url, want := range map[string]string{
+		"http://127.0.0.1:5000": "127.0.0.1:5000",
+		"http://example.com":    "example.com:80",
+		"http://example.com/":   "example.com:80",
+		"HTTP://a:":             "a:80",
+		"http://[::1]:5000":     "[::1]:5000",
+		"http://[::1]":          "[::1]:80",
+	} {
+		c := Default()
+		c.Upstream.URL = url
+		if err := c.Validate(); err != nil {
+			t.Errorf("%s: %v", url, err)
+		}
+		if got := c.Upstream.Address(); got != want {
+			t.Errorf("%s is dialled at %q, want %q", url, got, want)
+		}
+	}
+	if got := (Upstream{URL: "::"}).Address(); got != "" {
+		t.Errorf("no URL is dialled at %q", got)
+	}
+}
+
+func TestFromFlags(t *testing.T) {
+	t.Setenv("WSWARDEN_LOG_LEVEL", "warn")
+	t.Setenv("WSWARDEN_UPSTREAM_URL", "http://127.0.0.1:1")
+	want := valid()
+	want.Log.Level = "warn"
+	want.Listeners[0].Address = "127.0.0.1:0"
+	got, err := FromFlags("http://127.0.0.1:5000", "127.0.0.1:0")
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+
+	want.Listeners = Default().Listeners
+	got, err = FromFlags("http://127.0.0.1:5000", "")
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("without --listen: got %+v, %v", got, err)
+	}
+
+	_, err = FromFlags("127.0.0.1", "here")
+	wantErr := "--listen: listeners[0].address: here is not an address; write host:port, such as 127.0.0.1:8080\n" +
+		"--upstream: upstream.url: 127.0.0.1 is not an http:// URL, and no other is supported; write one such as http://127.0.0.1:5000"
+	if err == nil || err.Error() != wantErr {
+		t.Errorf("got  %v\nwant %s", err, wantErr)
+	}
+}

@@ -1,0 +1,169 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestEnvironmentWins(t *testing.T) {
+	for _, row := range []struct {
+		variable, value string
+		got             func(*Config) any
+		want            any
+	}{
+		{"WSWARDEN_UPSTREAM_URL", "http://other", func(c *Config) any { return c.Upstream.URL }, "http://other"},
+		{"WSWARDEN_UPSTREAM_DIAL_TIMEOUT", "750ms", func(c *Config) any { return c.Upstream.DialTimeout }, 750 * time.Millisecond},
+		{"WSWARDEN_ADMIN_ADDRESS", "127.0.0.1:1", func(c *Config) any { return c.Admin.Address }, "127.0.0.1:1"},
+		{"WSWARDEN_ADMIN_ADDRESS", "", func(c *Config) any { return c.Admin.Address }, ""},
+		{"WSWARDEN_DRAIN_CLOSE_CODE", "4001", func(c *Config) any { return c.Drain.CloseCode }, uint16(4001)},
+		{"WSWARDEN_DRAIN_REASON", "true: 5", func(c *Config) any { return c.Drain.Reason }, "true: 5"},
+		{"WSWARDEN_LISTENERS_0_ADDRESS", ":1", func(c *Config) any { return c.Listeners[0].Address }, ":1"},
+		{"WSWARDEN_TRUSTED_PROXIES", "[10.0.0.0/8, 11.0.0.0/8]", func(c *Config) any { return fmt.Sprint(c.TrustedProxies) }, "[10.0.0.0/8 11.0.0.0/8]"},
+		{"WSWARDEN_TRUSTED_PROXIES", "[]", func(c *Config) any { return len(c.TrustedProxies) }, 0},
+		{"WSWARDEN_POLICIES_0_NAME", "a", func(c *Config) any { return c.Policies[0].Name }, "a"},
+		{"WSWARDEN_POLICIES_1_HEARTBEAT_JITTER", "0.5", func(c *Config) any { return c.Policies[1].Heartbeat.Jitter }, 0.5},
+		{"WSWARDEN_POLICIES_1_MESSAGES_MAX_BYTES", "1KiB", func(c *Config) any { return c.Policies[1].Messages.MaxBytes }, int64(1024)},
+		{"WSWARDEN_POLICIES_1_RELEASE_FAREWELL", `['{"a":1}']`, func(c *Config) any { return c.Policies[1].Release.Farewell }, []string{`{"a":1}`}},
+
+		// neither a policy that there is not, nor what Kubernetes sets
+		{"WSWARDEN_POLICIES_2_NAME", "c", func(c *Config) any { return len(c.Policies) }, 2},
+		{"WSWARDEN_PORT", "tcp://10.0.0.1:80", func(c *Config) any { return c.Upstream.URL }, "http://127.0.0.1:5000"},
+	} {
+		t.Run(row.variable+"="+row.value, func(t *testing.T) {
+			t.Setenv(row.variable, row.value)
+			c, err := Parse("w.yaml", []byte(upstreamLine+`
+drain: {reason: bye}
+trusted_proxies: [12.0.0.0/8, 13.0.0.0/8, 14.0.0.0/8]
+policies: [{}, {name: second, heartbeat: {jitter: 0.9}}]
+`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := row.got(c); !reflect.DeepEqual(got, row.want) {
+				t.Errorf("got %v, want %v", got, row.want)
+			}
+		})
+	}
+}
+
+// A mistake in the environment names the variable.
+func TestEnvironmentMistakes(t *testing.T) {
+	for _, row := range []struct{ variable, value, want string }{
+		{"WSWARDEN_DRAIN_TIMEOUT", "5", `WSWARDEN_DRAIN_TIMEOUT: drain.timeout: 5 has no unit; write 5s`},
+		{"WSWARDEN_DRAIN_TIMEOUT", "", `WSWARDEN_DRAIN_TIMEOUT: drain.timeout: "" is not a duration; write a number and ms, s, m or h, such as 30s`},
+		{"WSWARDEN_DRAIN_SPREAD", "1h", `WSWARDEN_DRAIN_SPREAD: drain.spread: 1h0m0s is longer than drain.timeout; write 25s or less`},
+		{"WSWARDEN_DRAIN_CLOSE_CODE", "1006", `WSWARDEN_DRAIN_CLOSE_CODE: drain.close_code: 1006 may not be sent in a close frame; use 1000 to 1003, 1007 to 1014, or 3000 to 4999`},
+		{"WSWARDEN_DRAIN_REASON", "\xff", `WSWARDEN_DRAIN_REASON: drain.reason: "\xff" is not valid UTF-8; write text`},
+		{"WSWARDEN_UPSTREAM_URL", "ftp://a\nb", `WSWARDEN_UPSTREAM_URL: upstream.url: "ftp://a\nb" is not an http:// URL, and no other is supported; write one such as http://127.0.0.1:5000`},
+		{"WSWARDEN_LOG_LEVEL", "trace", `WSWARDEN_LOG_LEVEL: log.level: trace is not known; use one of debug, info, warn, error`},
+		{"WSWARDEN_TRUSTED_PROXIES", "10.0.0.0/8", `WSWARDEN_TRUSTED_PROXIES: trusted_proxies: must be a list, not 10.0.0.0/8; write [a, b]`},
+		{"WSWARDEN_TRUSTED_PROXIES", "[10.0.0.0/8, x]", `WSWARDEN_TRUSTED_PROXIES: trusted_proxies[1]: x is not a network; write one such as 10.0.0.0/8`},
+		{"WSWARDEN_TRUSTED_PROXIES", "[10.1.0.0/8]", `WSWARDEN_TRUSTED_PROXIES: trusted_proxies[0]: 10.1.0.0/8 has bits set behind its prefix; write 10.0.0.0/8`},
+		{"WSWARDEN_TRUSTED_PROXIES", "[", `WSWARDEN_TRUSTED_PROXIES: trusted_proxies: must be a list, not [; write [a, b]`},
+		{"WSWARDEN_TRUSTED_PROXIES", "", `WSWARDEN_TRUSTED_PROXIES: trusted_proxies: must be a list, not ""; write [a, b]`},
+		{"WSWARDEN_LISTENERS_0_ADDRESS", "80", `WSWARDEN_LISTENERS_0_ADDRESS: listeners[0].address: 80 is not an address; write host:port, such as 127.0.0.1:8080`},
+		{"WSWARDEN_POLICIES_0_NAME", "", `WSWARDEN_POLICIES_0_NAME: policies[0].name: is empty; write a name, or remove the key for the default`},
+		{"WSWARDEN_POLICIES_0_HEARTBEAT_JITTER", "NaN", `WSWARDEN_POLICIES_0_HEARTBEAT_JITTER: policies[0].heartbeat.jitter: NaN is out of range; write a number from 0 to 1`},
+		{"WSWARDEN_POLICIES_0_HEARTBEAT_JITTER", "much", `WSWARDEN_POLICIES_0_HEARTBEAT_JITTER: policies[0].heartbeat.jitter: much is not a number; write one from 0 to 1`},
+		{"WSWARDEN_POLICIES_0_MESSAGES_MAX_BYTES", "-1KiB", `WSWARDEN_POLICIES_0_MESSAGES_MAX_BYTES: policies[0].messages.max_bytes: -1024 is below zero; write 0 or more`},
+		{"WSWARDEN_POLICIES_0_RELEASE_FAREWELL", "[bye, 5]", `WSWARDEN_POLICIES_0_RELEASE_FAREWELL: policies[0].release.farewell[1]: 5 is not text; put it into quotes`},
+	} {
+		t.Run(row.variable+"="+row.value, func(t *testing.T) {
+			t.Setenv(row.variable, row.value)
+			_, err := Parse("w.yaml", []byte(upstreamLine+"trusted_proxies:\n  - 12.0.0.0/8\n  - 13.0.0.0/8"))
+			if err == nil || err.Error() != row.want {
+				t.Errorf("got:  %v\nwant: %s", err, row.want)
+			}
+		})
+	}
+}
+
+// Every key of the types has a default, and its variable wins over it.
+func TestEveryKeyHasDefaultAndVariable(t *testing.T) {
+	examples := map[string]string{ // valid, and no default
+		"duration": "17s", "size": "7KiB", "close code": "4007", "0 to 1": "0.7",
+		"list of networks": "[10.7.0.0/16]", "list of texts": "[seven]", "text": "seven",
+		"listeners[].address": "127.0.0.1:7", "admin.address": "127.0.0.1:7", "upstream.url": "http://seven",
+		"policies[].match.path": "/seven", "log.level": "error", "log.format": "text", "policies[].heartbeat.liveness": "pong",
+	}
+	// A list counts as its first item: both default lists have one.
+	first := strings.NewReplacer("[]", "[0]")
+	for _, key := range Keys() {
+		value, ok := examples[key.Name]
+		if !ok {
+			value, ok = examples[key.Type]
+		}
+		if !ok || key.Default == "" || key.Default == value {
+			t.Errorf("%+v: no default, or no example in this test", key)
+			continue
+		}
+		t.Run(key.Name, func(t *testing.T) {
+			t.Setenv(Variable(first.Replace(key.Name)), value)
+			file := upstreamLine
+			if key.Name == "upstream.url" {
+				file = ""
+			}
+			got, err := Parse("w.yaml", []byte(file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := valid()
+			changed := 0
+			gotLeaves, wantLeaves := allLeaves(got), allLeaves(want)
+			for name := range wantLeaves {
+				if gotLeaves[name] != wantLeaves[name] {
+					changed++
+					if name != key.Name {
+						t.Errorf("%s changed to %s", name, gotLeaves[name])
+					}
+				}
+			}
+			if changed != 1 {
+				t.Errorf("%d keys changed", changed)
+			}
+		})
+	}
+}
+
+// allLeaves lists values by key; of lists of sections, the first item's.
+func allLeaves(c *Config) map[string]string {
+	all := map[string]string{}
+	var add func(path string, section reflect.Value)
+	add = func(path string, section reflect.Value) {
+		for key, value := range leaves(section) {
+			if key = join(path, key); isSectionList(value.Type()) {
+				add(key+"[]", value.Index(0))
+			} else {
+				all[key] = fmt.Sprint(value)
+			}
+		}
+	}
+	add("", reflect.ValueOf(c).Elem())
+	return all
+}
+
+// Rows of every type, as they stand in the README's table.
+func TestKeys(t *testing.T) {
+	all := Keys()
+	for _, want := range []Key{
+		{"listeners[].address", "text", "127.0.0.1:8080"},
+		{"trusted_proxies", "list of networks", "[]"},
+		{"upstream.url", "text", "required"},
+		{"drain.timeout", "duration", "25s"},
+		{"drain.close_code", "close code", "1012"},
+		{"log.level", "debug, info, warn, error", "info"},
+		{"policies[].name", "text", "default, or policy-N of several"},
+		{"policies[].match.path", "text", `""`},
+		{"policies[].heartbeat.jitter", "0 to 1", "0.1"},
+		{"policies[].messages.max_bytes", "size", "0"},
+		{"policies[].release.farewell", "list of texts", "[]"},
+	} {
+		if !slices.Contains(all, want) {
+			t.Errorf("no row %+v", want)
+		}
+	}
+}

@@ -1,0 +1,145 @@
+package config
+
+import (
+	"fmt"
+	"iter"
+	"reflect"
+	"strings"
+)
+
+// Key is a row of the README's table of keys.
+type Key struct {
+	// Name as in drain.timeout or policies[].heartbeat.interval.
+	Name string
+	// Type as a word, or the values that there are.
+	Type string
+	// Default as it is written in YAML; "required" if there is none.
+	Default string
+}
+
+// choices are the keys that take one of a few words.
+var choices = map[string][]string{
+	"log.level":                     {"debug", "info", "warn", "error"},
+	"log.format":                    {"json", "text"},
+	"policies[].heartbeat.liveness": {"any", "pong"},
+}
+
+// Keys returns every key, in the order of the types.
+func Keys() []Key {
+	return keys("", reflect.ValueOf(Default()).Elem())
+}
+
+func keys(path string, section reflect.Value) []Key {
+	var all []Key
+	for name, value := range leaves(section) {
+		name = join(path, name)
+		if isSectionList(value.Type()) {
+			all = append(all, keys(name+"[]", value.Index(0))...)
+			continue
+		}
+		key := Key{name, typeWord(value.Type()), fmt.Sprint(value)}
+		if words := choices[name]; words != nil {
+			key.Type = strings.Join(words, ", ")
+		}
+		switch {
+		case name == "upstream.url":
+			key.Default = "required"
+		case name == "policies[].name":
+			key.Default = "default, or policy-N of several"
+		case key.Default == "":
+			key.Default = `""`
+		}
+		all = append(all, key)
+	}
+	return all
+}
+
+func typeWord(t reflect.Type) string {
+	switch {
+	case t == durationType:
+		return "duration"
+	case t == prefixType:
+		return "network"
+	case t.Kind() == reflect.Slice:
+		return "list of " + typeWord(t.Elem()) + "s"
+	case t.Kind() == reflect.Int64:
+		return "size"
+	case t.Kind() == reflect.Uint16:
+		return "close code"
+	case t.Kind() == reflect.Float64:
+		return "0 to 1"
+	default:
+		return "text"
+	}
+}
+
+// leaves yields each key of a section and its value, sections within it
+// resolved (heartbeat.interval), lists whole.
+func leaves(section reflect.Value) iter.Seq2[string, reflect.Value] {
+	return func(yield func(string, reflect.Value) bool) {
+		for field, value := range section.Fields() {
+			name := field.Tag.Get("mapstructure")
+			if !isSection(field.Type) {
+				if !yield(name, value) {
+					return
+				}
+				continue
+			}
+			for key, value := range leaves(value) {
+				if !yield(name+"."+key, value) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func isSection(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct && t != prefixType
+}
+
+func isSectionList(t reflect.Type) bool {
+	return t.Kind() == reflect.Slice && isSection(t.Elem())
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// suggest names the known key that is nearest to a wrong one, or all.
+func suggest(wrong string, known []string) string {
+	best, least := "", min(2, (len(wrong)+1)/3)+1
+	for _, name := range known {
+		if d := distance(strings.ToLower(wrong), name, least); d < least {
+			best, least = name, d
+		}
+	}
+	if best != "" {
+		return "did you mean " + best + "?"
+	}
+	return "known here: " + strings.Join(known, ", ")
+}
+
+// distance counts the letters to insert, remove, replace or swap to make a
+// into b, up to limit.
+func distance(a, b string, limit int) int {
+	switch {
+	case limit <= 0 || a == b:
+		return 0
+	case a == "" || b == "":
+		return min(limit, len(a)+len(b))
+	case a[0] == b[0]:
+		return distance(a[1:], b[1:], limit)
+	}
+	rest := min(
+		distance(a[1:], b, limit-1),
+		distance(a, b[1:], limit-1),
+		distance(a[1:], b[1:], limit-1))
+	if len(a) > 1 && len(b) > 1 && a[0] == b[1] && a[1] == b[0] {
+		rest = min(rest, distance(a[2:], b[2:], limit-1))
+	}
+	return min(limit, 1+rest)
+}

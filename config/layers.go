@@ -1,0 +1,101 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"reflect"
+	"strings"
+
+	"github.com/spf13/viper"
+)
+
+// fill sets the section's values: from the environment, else from settings,
+// else as they are, which is the default.
+func (r *reader) fill(path string, settings map[string]any, section reflect.Value) {
+	layers := viper.New()
+	for key, value := range leaves(section) {
+		at := join(path, key)
+		if isSectionList(value.Type()) {
+			items, given := settings[key].([]any)
+			delete(settings, key)
+			r.fillList(at, items, given, value)
+			continue
+		}
+		layers.SetDefault(key, value.Interface())
+		if v := r.environment(at, value.Type()); v != nil {
+			layers.Set(key, v)
+		}
+	}
+	err := layers.MergeConfigMap(settings)
+	if err == nil {
+		err = layers.UnmarshalExact(section.Addr().Interface())
+	}
+	if err != nil { // keys and types were checked while reading
+		r.problem(path, "cannot be decoded: %q", err)
+	}
+}
+
+// fillList fills each item, starting from the default list's first.
+func (r *reader) fillList(path string, items []any, given bool, list reflect.Value) {
+	if !given {
+		items = make([]any, list.Len())
+	}
+	filled := reflect.MakeSlice(list.Type(), len(items), len(items))
+	for i, item := range items {
+		settings, _ := item.(map[string]any)
+		filled.Index(i).Set(list.Index(0))
+		r.fill(fmt.Sprintf("%s[%d]", path, i), settings, filled.Index(i))
+	}
+	list.Set(filled)
+}
+
+// environment reads the key's variable; nil if it is not set, or not usable.
+// A variable of which no key is known is no error: Kubernetes sets
+// WSWARDEN_PORT and the like when a service has that name.
+func (r *reader) environment(path string, t reflect.Type) any {
+	name := Variable(path)
+	text, ok := os.LookupEnv(name)
+	if !ok {
+		return nil
+	}
+	maps.DeleteFunc(r.origins, func(key string, _ origin) bool { return strings.HasPrefix(key, path+"[") })
+	r.origins[path] = origin{place: name}
+	if t.Kind() == reflect.Slice {
+		return r.environmentList(path, name, text, t)
+	}
+	v, problem := convert(text, t)
+	if problem != "" {
+		r.problem(path, "%s", problem)
+		return nil
+	}
+	return v
+}
+
+func (r *reader) environmentList(path, name, text string, t reflect.Type) any {
+	root, err := parse([]byte(text))
+	if err != nil || root == nil {
+		r.problem(path, "must be a list, not %s; write [a, b]", plain(text))
+		return nil
+	}
+	r.variable = name
+	defer func() { r.variable = "" }()
+	return r.value(path, root, t)
+}
+
+var variables = strings.NewReplacer(".", "_", "[", "_", "]", "")
+
+// Variable returns the environment variable for a key such as drain.timeout or
+// policies[0].name.
+func Variable(key string) string {
+	return "WSWARDEN_" + strings.ToUpper(variables.Replace(key))
+}
+
+// namePolicies names those of several policies that were given no name.
+func (r *reader) namePolicies(c *Config) {
+	for i := range c.Policies {
+		if _, named := r.origins[fmt.Sprintf("policies[%d].name", i)]; !named && len(c.Policies) > 1 {
+			c.Policies[i].Name = fmt.Sprintf("policy-%d", i+1)
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+)
+
+var (
+	durationType = reflect.TypeFor[time.Duration]()
+	prefixType   = reflect.TypeFor[netip.Prefix]()
+)
+
+// convert reads a scalar of type t. The problem is empty if it could.
+func convert(text string, t reflect.Type) (value any, problem string) {
+	switch {
+	case t == durationType:
+		return parseDuration(text)
+	case t == prefixType:
+		return parsePrefix(text)
+	case t.Kind() == reflect.Int64:
+		return parseSize(text)
+	case t.Kind() == reflect.Uint16:
+		n, err := strconv.ParseUint(text, 10, 16)
+		if err != nil {
+			return nil, fmt.Sprintf("%s is not a close code; use %s", plain(text), closeCodes)
+		}
+		return uint16(n), ""
+	case t.Kind() == reflect.Float64:
+		f, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return nil, fmt.Sprintf("%s is not a number; write one from 0 to 1", plain(text))
+		}
+		return f, ""
+	default:
+		return reflect.ValueOf(text).Convert(t).Interface(), ""
+	}
+}
+
+func parseDuration(text string) (any, string) {
+	d, err := time.ParseDuration(text)
+	if err == nil {
+		return d, ""
+	}
+	if _, err := strconv.ParseFloat(text, 64); err == nil {
+		return nil, fmt.Sprintf("%s has no unit; write %ss", plain(text), plain(text))
+	}
+	return nil, fmt.Sprintf("%s is not a duration; write a number and ms, s, m or h, such as 30s", plain(text))
+}
+
+func parsePrefix(text string) (any, string) {
+	prefix, err := netip.ParsePrefix(text)
+	if err == nil {
+		return prefix, ""
+	}
+	if addr, err := netip.ParseAddr(text); err == nil && addr.Zone() == "" {
+		return nil, fmt.Sprintf("%s has no prefix length; write %s/%d", text, text, addr.BitLen())
+	}
+	return nil, fmt.Sprintf("%s is not a network; write one such as 10.0.0.0/8", plain(text))
+}
+
+// units of sizes. Those without an i are powers of 1000.
+var units = map[string]int64{
+	"": 1, "B": 1,
+	"KB": 1e3, "MB": 1e6, "GB": 1e9,
+	"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30,
+}
+
+func parseSize(text string) (any, string) {
+	number := strings.TrimRightFunc(text, unicode.IsLetter)
+	unit, ok := units[text[len(number):]]
+	n, err := strconv.ParseInt(strings.TrimRight(number, " "), 10, 64)
+	if !ok || err != nil || n > math.MaxInt64/unit || n < math.MinInt64/unit {
+		return nil, fmt.Sprintf("%s is not a size; write bytes, or a whole number and KiB, MiB or GiB, such as 64KiB", plain(text))
+	}
+	return n * unit, ""
+}
+
+// plain returns text as it is if it is one short word, else quoted.
+func plain(text string) string {
+	odd := func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) || r == '"' }
+	if text != "" && len(text) <= 60 && !strings.ContainsFunc(text, odd) {
+		return text
+	}
+	return shorten(text)
+}
+
+// shorten quotes a text, and only the beginning of a long one.
+func shorten(text string) string {
+	if runes := []rune(text); len(runes) > 60 {
+		return strconv.Quote(string(runes[:57])) + "..."
+	}
+	return strconv.Quote(text)
+}
