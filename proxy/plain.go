@@ -1,0 +1,268 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// Plain HTTP is what is no WebSocket handshake: it is passed to upstream as it
+// is. How the pieces fit, for a request and for a handshake that upstream may
+// refuse:
+//
+//	head, err := checkRequestHead(&ctx.Request.Header, handshake)  // err: refuse(ctx, err)
+//	uc, err := f.dial()                                            // err: f.fail(ctx, err)
+//	err = f.roundTripHead(ctx, uc, head.appendTo(…))               // err: uc.close(), f.fail(ctx, err)
+//	f.respond(ctx, uc)                                             // uc is no longer the caller's
+//
+// After roundTripHead, ctx.Response.Header is upstream's, line by line, and
+// what came behind it waits in uc.br. For a 101 the caller goes on with both
+// itself, and calls uc.releaseReader once uc.br is empty.
+
+const (
+	// headLimit bounds a request's and a response's head, in bytes.
+	headLimit = 16 << 10
+
+	// headTimeout bounds the time a client takes for a request's head, and
+	// clientIdleTimeout its time between two requests.
+	headTimeout       = 10 * time.Second
+	clientIdleTimeout = 60 * time.Second
+
+	// progressTimeout bounds the time in which a peer that is to send or take
+	// a part of a body does not send or take a single byte. It does not apply
+	// to upstream's response: a stream of events may be silent for hours.
+	progressTimeout = 60 * time.Second
+
+	// lingerTimeout bounds the time in which the rest of a request that has
+	// been answered already is read and dropped.
+	lingerTimeout = 5 * time.Second
+)
+
+// configureServer sets the options that plain HTTP and handshakes rely on.
+func configureServer(s *fasthttp.Server) {
+	s.DisableHeaderNamesNormalizing = true
+	s.NoDefaultServerHeader = true
+	s.NoDefaultDate = true
+	s.NoDefaultContentType = true
+	s.DisablePreParseMultipartForm = true
+	s.CloseOnShutdown = true
+	s.SecureErrorLogMessage = true // its errors would carry the head otherwise
+	s.ReadBufferSize = headLimit
+
+	// The handler gets a body when its first 8 KiB are there, or all of it.
+	// Longer ones are streamed: fasthttp's limit is none then.
+	s.StreamRequestBody = true
+
+	// ReadTimeout would count until the end of the body: HeaderReceived gives
+	// its first 8 KiB a time of their own, and the forwarder gives one to each
+	// of the other pieces, as it does to those of a response.
+	s.ReadTimeout = headTimeout
+	s.WriteTimeout = progressTimeout
+	s.IdleTimeout = clientIdleTimeout
+	s.HeaderReceived = func(*fasthttp.RequestHeader) fasthttp.RequestConfig {
+		return fasthttp.RequestConfig{ReadTimeout: progressTimeout}
+	}
+	s.ErrorHandler = func(ctx *fasthttp.RequestCtx, err error) { refuse(ctx, err) }
+}
+
+// forwarder passes plain HTTP requests to upstream. Its methods may be called
+// from any goroutine.
+type forwarder struct {
+	address         string
+	dialer          net.Dialer
+	responseTimeout time.Duration
+	trusted         []netip.Prefix
+	log             *slog.Logger
+
+	mu     sync.Mutex
+	idle   []*upstreamConn // the one used last comes last
+	expiry *time.Timer     // runs while there are idle connections
+	closed bool
+}
+
+// newForwarder makes a forwarder to the upstream at address, host:port.
+// responseTimeout bounds the time from the end of a request to the end of the
+// response's head.
+func newForwarder(address string, dialTimeout, responseTimeout time.Duration, trusted []netip.Prefix, log *slog.Logger) *forwarder {
+	return &forwarder{
+		address:         address,
+		dialer:          net.Dialer{Timeout: dialTimeout, KeepAlive: -1},
+		responseTimeout: responseTimeout,
+		trusted:         trusted,
+		log:             log,
+	}
+}
+
+// serve answers a request with upstream's response to it.
+func (f *forwarder) serve(ctx *fasthttp.RequestCtx) {
+	head, err := checkRequestHead(&ctx.Request.Header, false)
+	if err != nil {
+		refuse(ctx, err)
+		return
+	}
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	request := head.appendTo((*buffer)[:0], newPeer(ctx, f.trusted), false)
+
+	body := newRequestBody(ctx, head.chunked)
+	if body != nil {
+		// A body that starts with a bad chunk never reaches upstream.
+		if request, err = body.appendFirst(request); err != nil {
+			refuse(ctx, err)
+			return
+		}
+	}
+
+	uc := f.idleConn()
+	for {
+		if uc == nil {
+			if uc, err = f.dial(); err != nil {
+				f.fail(ctx, err)
+				return
+			}
+		}
+		x := newExchange(ctx, uc, body)
+		if err = x.roundTripHead(request, f.responseTimeout); err == nil {
+			f.relay(x)
+			return
+		}
+		x.stop()
+		uc.close()
+		if x.clientErr != nil {
+			refuse(ctx, x.clientErr)
+			return
+		}
+		if !mayRetry(ctx, uc, body, err) {
+			f.fail(ctx, err)
+			return
+		}
+		uc = nil
+	}
+}
+
+// mayRetry reports whether a request can be sent again on a new connection:
+// the old one had been idle and was closed without a byte of response, so that
+// most likely the two crossed, and a second execution does no harm, RFC 9110
+// §9.2.2.
+func mayRetry(ctx *fasthttp.RequestCtx, uc *upstreamConn, body *requestBody, err error) bool {
+	if !uc.reused || body != nil || !errors.Is(err, errNoAnswer) {
+		return false
+	}
+	switch string(ctx.Method()) {
+	case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE":
+		return true
+	}
+	return false
+}
+
+// roundTripHead sends a request that has no body and reads the head of the
+// response into ctx.Response.Header.
+func (f *forwarder) roundTripHead(ctx *fasthttp.RequestCtx, uc *upstreamConn, request []byte) error {
+	if err := uc.SetDeadline(time.Now().Add(f.responseTimeout)); err != nil {
+		return err
+	}
+	if _, err := uc.Write(request); err != nil {
+		return err
+	}
+	if err := uc.readHead(&ctx.Response.Header); err != nil {
+		return err
+	}
+	return uc.SetDeadline(time.Time{})
+}
+
+// respond answers with the response whose head roundTripHead has read, and
+// takes uc over. The body is sent after the handler has returned.
+func (f *forwarder) respond(ctx *fasthttp.RequestCtx, uc *upstreamConn) {
+	x := newExchange(ctx, uc, nil)
+	x.start()
+	f.relay(x)
+}
+
+// relay passes on the response whose head is in ctx.Response.Header.
+func (f *forwarder) relay(x *exchange) {
+	ctx, uc := x.ctx, x.uc
+	h := &ctx.Response.Header
+	if h.StatusCode() == fasthttp.StatusSwitchingProtocols { // nobody asked
+		x.stop()
+		uc.close()
+		f.fail(ctx, errMalformedAnswer)
+		return
+	}
+	length := h.ContentLength() // -1: chunked, -2: until the connection ends
+	uc.persistent = !h.ConnectionClose()
+	dropHopByHop(h)
+	h.ResetConnectionClose()
+	h.SetProtocol([]byte("HTTP/1.1"))
+
+	bodiless := ctx.IsHead() || h.StatusCode() == fasthttp.StatusNoContent ||
+		h.StatusCode() == fasthttp.StatusNotModified
+	if bodiless {
+		length = 0
+	}
+	switch buffered := uc.br.Buffered(); {
+	case !x.bodyRead.Load(), length < 0 && !ctx.Request.Header.IsHTTP11():
+		f.relayAndClose(x, newResponseBody(f, x, length))
+	case bodiless:
+		f.finish(x, true)
+	case length >= 0 && length <= buffered:
+		small, _ := uc.br.Peek(length)
+		ctx.Response.SetBody(small)
+		_, _ = uc.br.Discard(length)
+		f.finish(x, true)
+	default:
+		// With a length, fasthttp would collect the body's pieces in its
+		// buffer, so the body passes that by: the head has to be out first.
+		ctx.Response.ImmediateHeaderFlush = length >= 0 || buffered == 0
+		ctx.Response.SetBodyStream(newResponseBody(f, x, length), max(length, -1))
+	}
+}
+
+// relayAndClose answers a client whose connection has to end in a way that
+// fasthttp does not know. An HTTP/1.0 client reads a body without a length to
+// the end of the connection, so that a reset must tell it of a failure. And a
+// client that is still sending its request must not lose the response to the
+// reset that closing would cause, RFC 9112 §9.6.
+func (f *forwarder) relayAndClose(x *exchange, body *responseBody) {
+	h := &x.ctx.Response.Header
+	if body.framing != byLength {
+		h.Del(fasthttp.HeaderTransferEncoding)
+		h.SetContentLength(-2)
+	}
+	h.SetConnectionClose()
+	x.ctx.HijackSetNoResponse(true)
+	x.ctx.Hijack(func(net.Conn) {
+		conn := x.ctx.Conn()
+		defer conn.Close()
+		_ = x.ctx.SetWriteDeadline(time.Now().Add(progressTimeout))
+		_, err := conn.Write(h.Header())
+		if err == nil {
+			_, err = body.writeTo(conn)
+		}
+		_ = body.Close()
+		if conn, ok := conn.(*net.TCPConn); ok {
+			if err != nil {
+				_ = conn.SetLinger(0)
+				return
+			}
+			_ = conn.CloseWrite()
+			_ = conn.SetReadDeadline(time.Now().Add(lingerTimeout))
+			_, _ = io.Copy(io.Discard, conn)
+		}
+	})
+}
+
+// finish ends an exchange. complete: the response has been read to its end.
+func (f *forwarder) finish(x *exchange, complete bool) {
+	x.stop()
+	if complete && x.sent && !x.cut && x.clientErr == nil && x.uc.persistent && x.uc.br.Buffered() == 0 {
+		f.keep(x.uc)
+		return
+	}
+	x.uc.close()
+}
