@@ -10,36 +10,43 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// detach takes a connection away from Go's poller and returns its descriptor,
-// which is the caller's to close. It is duplicated, and the original closed,
-// for only so does Go's poller let go of it. The connection is closed in any
-// case.
-func detach(conn net.Conn) (fd int, err error) {
-	defer func() { err = errors.Join(err, conn.Close()) }()
+// detachHijacked takes a connection that fasthttp has given up away from Go's
+// poller. It returns its descriptor, which is the caller's to close, and the
+// bytes that fasthttp's reader has taken from it already.
+//
+// The descriptor is a duplicate. The original is closed by fasthttp when its
+// handler returns, for only so does Go's poller let go of it.
+func detachHijacked(conn net.Conn) (fd int, early []byte, err error) {
+	early, err = readBuffered(conn)
+	if err != nil {
+		return -1, nil, err
+	}
+	if hijacked, ok := conn.(interface{ UnsafeConn() net.Conn }); ok {
+		conn = hijacked.UnsafeConn()
+	}
 	sc, ok := conn.(syscall.Conn)
 	if !ok {
-		return -1, errors.New("connection has no descriptor")
+		return -1, nil, errors.New("connection has no descriptor")
 	}
 	raw, err := sc.SyscallConn()
 	if err != nil {
-		return -1, err
+		return -1, nil, err
 	}
 	controlErr := raw.Control(func(p uintptr) {
 		fd, err = unix.FcntlInt(p, unix.F_DUPFD_CLOEXEC, 0)
 	})
-	return fd, errors.Join(controlErr, err)
+	if err := errors.Join(controlErr, err); err != nil {
+		return -1, nil, err
+	}
+	return fd, early, nil
 }
 
-// detachHijacked does the same for a connection that fasthttp has given up, and
-// returns the bytes of it that its reader has taken already.
-func detachHijacked(conn net.Conn) (fd int, early []byte, err error) {
-	early, err = readBuffered(conn)
-	hijacked, ok := conn.(interface{ UnsafeConn() net.Conn })
-	if !ok {
-		return -1, nil, errors.Join(err, conn.Close())
-	}
-	fd, detachErr := detach(hijacked.UnsafeConn())
-	return fd, early, errors.Join(err, detachErr)
+// attach gives a descriptor to Go's poller. It is closed with the connection,
+// or at once on an error.
+func attach(fd int) (net.Conn, error) {
+	file := os.NewFile(uintptr(fd), "socket")
+	conn, err := net.FileConn(file)
+	return conn, errors.Join(err, file.Close())
 }
 
 // readBuffered reads what conn's reader holds and nothing from the network: a
@@ -56,7 +63,7 @@ func readBuffered(conn net.Conn) (b []byte, err error) {
 			return b, nil
 		}
 		if err != nil {
-			return b, err
+			return nil, err
 		}
 	}
 }

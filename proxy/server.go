@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -34,6 +35,7 @@ type Server struct {
 	workers   []*worker
 	http      fasthttp.Server
 	forwarder *forwarder
+	resolver  resolver
 	admin     *admin.Server // nil: off
 	journal   *journal
 	next      atomic.Uint32 // the worker for the next session
@@ -54,14 +56,14 @@ func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
 func newServer(cfg *config.Config, log *slog.Logger, newLoop func() (*evloop.Loop, error)) (*Server, error) {
 	s := &Server{config: cfg, log: log, journal: newJournal(log)}
 	s.forwarder = newForwarder(cfg.Upstream.Address(), cfg.Upstream.DialTimeout, cfg.Upstream.HandshakeTimeout, cfg.TrustedProxies, log)
-	s.forwarder.dialer.Control = tuneSocket(cfg)
+	s.resolver.address = cfg.Upstream.Address()
 	s.http.Handler = s.serve
 	configureServer(&s.http)
 	if err := s.bind(); err != nil {
 		s.close()
 		return nil, err
 	}
-	for range min(2,runtime.GOMAXPROCS(0)) {
+	for range runtime.GOMAXPROCS(0) {
 		w, err := newWorker(s, newLoop)
 		if err != nil {
 			s.close()
@@ -74,7 +76,11 @@ func newServer(cfg *config.Config, log *slog.Logger, newLoop func() (*evloop.Loo
 
 // bind opens all listeners.
 func (s *Server) bind() error {
-	lc := net.ListenConfig{Control: tuneSocket(s.config), KeepAlive: -1}
+	tune := func(_, _ string, c syscall.RawConn) (err error) {
+		controlErr := c.Control(func(fd uintptr) { err = tuneSocket(int(fd), s.config) })
+		return errors.Join(controlErr, err)
+	}
+	lc := net.ListenConfig{Control: tune, KeepAlive: -1}
 	for i, l := range s.config.Listeners {
 		ln, err := lc.Listen(context.Background(), "tcp", l.Address)
 		if err != nil {
@@ -241,6 +247,10 @@ func (s *Server) ended(r record) {
 
 // serve answers one HTTP request.
 func (s *Server) serve(ctx *fasthttp.RequestCtx) {
+	if a, ok := ctx.Conn().(*answered); ok {
+		a.answer(ctx, s.forwarder)
+		return
+	}
 	if isHandshake(&ctx.Request.Header) {
 		s.handshake(ctx)
 		return

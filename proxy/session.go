@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"encoding/binary"
-	"errors"
 	"math/rand/v2"
 	"net/netip"
 	"time"
@@ -39,37 +38,27 @@ type session struct {
 	drainAt   policies.Moment // 0: not draining
 }
 
-// opening is all that a session begins with.
-type opening struct {
-	clientFD, upstreamFD int
-	head                 []byte // the handshake's answer to the client
-	fromUpstream         []byte // what upstream sent right behind its own
-	fromClient           []byte // what the client sent right behind its request
-	deflate              bool   // permessage-deflate was agreed upon
-	policy               *policies.Policy
-	address              netip.Addr
-}
-
-// open begins a session on its worker's loop.
-func (w *worker) open(o *opening) {
-	s := &session{worker: w, policy: o.policy, address: o.address, id: rand.Uint64()}
-	s.client = side{session: s, in: wsframe.NewScanner(wsframe.Client, o.deflate)}
-	s.upstream = side{session: s, in: wsframe.NewScanner(wsframe.Server, o.deflate)}
+// open makes an opening a session. head is the answer for the client, early what
+// upstream sent right behind its own.
+func (w *worker) open(o *opening, head, early []byte, deflate bool) {
+	s := &session{worker: w, policy: o.policy, address: o.client, id: rand.Uint64()}
+	s.client = side{session: s, in: wsframe.NewScanner(wsframe.Client, deflate)}
+	s.upstream = side{session: s, in: wsframe.NewScanner(wsframe.Server, deflate)}
 	s.client.in.Limit(o.policy.Messages.MaxBytes)
 	s.timer.Owner = s
 	s.facts = policies.Facts{Opened: w.loop.Now(), Spread: uint8(rand.Uint32())}
 	w.add(s)
 
-	errClient := w.loop.Add(&s.client.socket, o.clientFD, &s.client)
-	errUpstream := w.loop.Add(&s.upstream.socket, o.upstreamFD, &s.upstream)
-	if err := errors.Join(errClient, errUpstream); err != nil {
-		s.abandon(o, errClient, errUpstream)
+	o.upstream.Move(&s.upstream.socket, &s.upstream)
+	if err := w.loop.Add(&s.client.socket, o.clientFD, &s.client); err != nil {
+		closeDescriptor(o.clientFD)
+		s.client.lost()
 		return
 	}
-	s.client.out.added, s.client.out.begun = o.head, true
+	s.client.out.added, s.client.out.begun = head, true
 	s.client.flush()
-	if len(o.fromUpstream) > 0 {
-		s.upstream.receive(o.fromUpstream)
+	if len(early) > 0 {
+		s.upstream.receive(early)
 	}
 	if len(o.fromClient) > 0 {
 		s.client.receive(o.fromClient)
@@ -77,20 +66,6 @@ func (w *worker) open(o *opening) {
 	if s.cause == policies.NoCause {
 		s.supervise()
 	}
-}
-
-// abandon ends a session that the loop could not take in.
-func (s *session) abandon(o *opening, errClient, errUpstream error) {
-	if errClient != nil {
-		closeDescriptor(o.clientFD)
-	}
-	if errUpstream != nil {
-		closeDescriptor(o.upstreamFD)
-	}
-	s.cause = policies.UpstreamLost
-	s.client.socket.Reset()
-	s.upstream.socket.Reset()
-	s.settle()
 }
 
 // Expired is called by the loop when the session's one timer is due.

@@ -1,8 +1,7 @@
 package proxy
 
 import (
-	"errors"
-	"syscall"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,33 +14,29 @@ import (
 // takes nothing.
 const unsentLimit = 128 << 10
 
-// tuneSocket returns the options that every socket gets before it is connected.
+// tuneSocket sets the options that every socket gets before it is connected.
 // Accepted sockets inherit them from their listener, which saves calls.
-func tuneSocket(cfg *config.Config) func(network, address string, c syscall.RawConn) error {
-	userTimeout := userTimeout(cfg)
-	return func(_, _ string, c syscall.RawConn) error {
-		var err error
-		set := func(fd, level, option, value int) {
-			err = errors.Join(err, unix.SetsockoptInt(fd, level, option, value))
-		}
-		controlErr := c.Control(func(p uintptr) {
-			fd := int(p)
-			set(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
-			set(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 30)
-			set(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 10)
-			set(fd, unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3)
-			set(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsentLimit)
-			if userTimeout > 0 {
-				set(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout/time.Millisecond))
-			}
-		})
-		return errors.Join(controlErr, err)
+func tuneSocket(fd int, cfg *config.Config) error {
+	options := [...]struct{ level, option, value int }{
+		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
+		{unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsentLimit},
+		{unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout(cfg) / time.Millisecond)},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 30},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 10},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 3},
+		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
 	}
+	for _, o := range options {
+		if err := unix.SetsockoptInt(fd, o.level, o.option, o.value); err != nil {
+			return os.NewSyscallError("setsockopt", err)
+		}
+	}
+	return nil
 }
 
 // userTimeout is after how long the system gives up a peer that acknowledges
 // nothing (RFC 5482). It comes after the policies' stall, which ends such
-// sessions in a better way, and is off where a policy has that off.
+// sessions in a better way. Zero, where a policy has that off: the system's own.
 func userTimeout(cfg *config.Config) (longest time.Duration) {
 	for _, p := range cfg.Policies {
 		if p.Stall.Timeout <= 0 {

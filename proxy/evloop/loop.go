@@ -34,7 +34,10 @@ type Loop struct {
 // poller waits for readiness. Only wake may be called from other goroutines.
 type poller interface {
 	add(s *Socket) error
+	replace(s, by *Socket)
+	// remove is for a socket that is closed next, release for one that is not.
 	remove(s *Socket)
+	release(s *Socket) error
 	// wait blocks until a socket is ready, wake was called or the moment until
 	// has come; noWait and forever are what they say. It notes on each ready
 	// socket what it is ready for. The slice is valid until the next call.

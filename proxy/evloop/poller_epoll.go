@@ -77,6 +77,13 @@ func (p *epoll) add(s *Socket) error {
 // remove leaves it to the closing of the descriptor to end the watch.
 func (p *epoll) remove(s *Socket) { p.sockets[s.fd] = nil }
 
+func (p *epoll) release(s *Socket) error {
+	p.remove(s)
+	return unix.EpollCtl(p.fd, unix.EPOLL_CTL_DEL, int(s.fd), nil)
+}
+
+func (p *epoll) replace(s, by *Socket) { p.sockets[s.fd] = by }
+
 func (p *epoll) wait(until time.Duration) (ready []*Socket, woken bool, err error) {
 	if err := p.poll(until); err != nil {
 		return nil, false, err

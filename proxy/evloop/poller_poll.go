@@ -45,6 +45,13 @@ func (p *pollPoller) remove(s *Socket) {
 	p.sockets = slices.Delete(p.sockets, i, i+1)
 }
 
+func (p *pollPoller) release(s *Socket) error {
+	p.remove(s)
+	return nil
+}
+
+func (p *pollPoller) replace(s, by *Socket) { p.sockets[slices.Index(p.sockets, s)] = by }
+
 func (p *pollPoller) wait(until time.Duration) (ready []*Socket, woken bool, err error) {
 	p.fds = append(p.fds[:0], unix.PollFd{Fd: int32(p.wakeR), Events: unix.POLLIN})
 	p.asked = p.asked[:0]

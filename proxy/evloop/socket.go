@@ -2,6 +2,7 @@ package evloop
 
 import (
 	"io"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,6 +41,40 @@ func (l *Loop) Add(s *Socket, fd int, handler Handler) error {
 		return err
 	}
 	return nil
+}
+
+// Connect begins to connect a new socket s to address over TCP. prepare may set
+// options on its descriptor first. The handler is told as by Add; an error of
+// the connecting shows at the first Read or Write, which may be tried at once.
+func (l *Loop) Connect(s *Socket, address netip.AddrPort, prepare func(fd int) error, handler Handler) error {
+	fd, err := dial(address, prepare)
+	if err != nil {
+		return err
+	}
+	if err := l.Add(s, fd, handler); err != nil {
+		closeDescriptor(fd)
+		return err
+	}
+	return nil
+}
+
+// Move makes to what s was, with another handler; s is no longer open. The
+// handler is called for what s has not used up.
+func (s *Socket) Move(to *Socket, handler Handler) {
+	*to = *s
+	to.handler, to.queued = handler, false
+	s.open = false
+	s.loop.poller.replace(s, to)
+	if to.readable {
+		to.Again()
+	}
+}
+
+// Detach gives the descriptor to the caller; s is no longer open.
+func (s *Socket) Detach() (fd int, err error) {
+	err = s.loop.poller.release(s)
+	s.open = false
+	return int(s.fd), err
 }
 
 func (s *Socket) dispatch() {
@@ -120,7 +155,7 @@ func (s *Socket) Close() {
 	}
 	s.loop.poller.remove(s)
 	s.open = false
-	_ = unix.Close(int(s.fd))
+	closeDescriptor(int(s.fd))
 }
 
 // Reset closes the connection by a reset: what was written and not yet

@@ -1,0 +1,305 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha1"
+	"encoding/base64"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"strconv"
+
+	"github.com/valyala/fasthttp"
+
+	"wswarden/policies"
+	"wswarden/proxy/evloop"
+)
+
+// opening is a handshake with upstream under way, on a worker's event loop: it
+// connects, sends the client's request, and reads the answer. A 101 makes it a
+// session; any other answer is passed on by a goroutine, where time is no matter.
+type opening struct {
+	server *Server
+	worker *worker
+	policy *policies.Policy
+	client netip.Addr // as far as it can be believed
+
+	clientFD   int
+	fromClient []byte // what the client sent right behind its request
+
+	upstream  evloop.Socket
+	timer     evloop.Timer
+	addresses []netip.AddrPort // not tried yet
+	request   []byte           // not sent yet
+	unsent    []byte
+	answer    []byte // read so far, if that was not all of the head
+
+	accept  string // what upstream has to prove that it has read the request
+	offered bool   // the client offers permessage-deflate
+}
+
+var (
+	errUnreachable = &refusal{fasthttp.StatusBadGateway, "upstream is not reachable"}
+	errNotTaken    = &refusal{fasthttp.StatusGatewayTimeout, "upstream did not take the connection in time"}
+	errNotAnswered = &refusal{fasthttp.StatusGatewayTimeout, "upstream did not answer in time"}
+	errCutShort    = &refusal{fasthttp.StatusBadGateway, "upstream closed the connection without an answer"}
+	errLongHead    = &refusal{fasthttp.StatusBadGateway, "upstream's answer is too long"}
+	errMalformed   = &refusal{fasthttp.StatusBadGateway, "upstream's answer is malformed"}
+	errNoUpgrade   = &refusal{fasthttp.StatusBadGateway, "upstream answered 101 without Upgrade: websocket"}
+	errAccept      = &refusal{fasthttp.StatusBadGateway, "upstream answered with a wrong Sec-WebSocket-Accept"}
+	errExtension   = &refusal{fasthttp.StatusBadGateway, "upstream agreed to an extension that was not offered"}
+)
+
+// begin is called on the loop.
+func (o *opening) begin() {
+	o.timer.Owner = o
+	o.worker.loop.Set(&o.timer, o.worker.loop.Now()+o.server.config.Upstream.DialTimeout)
+	o.dial(errors.New("name has no address"))
+}
+
+// dial connects to the next address; err is why the one before could not be
+// reached.
+func (o *opening) dial(err error) {
+	for len(o.addresses) > 0 {
+		o.unsent = o.request
+		address := o.addresses[0]
+		o.addresses = o.addresses[1:]
+		prepare := func(fd int) error { return tuneSocket(fd, o.server.config) }
+		if err = o.worker.loop.Connect(&o.upstream, address, prepare, o); err == nil {
+			o.Ready() // on the same machine it is connected by now
+			return
+		}
+	}
+	o.fail(errUnreachable, err)
+}
+
+// Ready is called by the loop when upstream's socket may be ready.
+func (o *opening) Ready() {
+	if len(o.unsent) > 0 {
+		n, err := o.upstream.Write(o.unsent)
+		if err != nil && n == 0 && len(o.unsent) == len(o.request) {
+			o.upstream.Close()
+			o.dial(err)
+			return
+		}
+		if n > 0 && len(o.unsent) == len(o.request) {
+			o.worker.loop.Set(&o.timer, o.worker.loop.Now()+o.server.config.Upstream.HandshakeTimeout)
+		}
+		o.unsent = o.unsent[n:]
+	}
+	for o.upstream.Open() && o.upstream.Readable() {
+		o.read()
+	}
+}
+
+// Expired is called by the loop when upstream has taken too long.
+func (o *opening) Expired() {
+	if len(o.unsent) == len(o.request) {
+		o.fail(errNotTaken, nil)
+	} else {
+		o.fail(errNotAnswered, nil)
+	}
+}
+
+// read takes in what has arrived of the answer.
+func (o *opening) read() {
+	buf := o.worker.buf
+	kept := copy(buf, o.answer)
+	n, err := o.upstream.Read(buf[kept:min(len(buf), kept+headLimit)])
+	if err != nil {
+		o.fail(errCutShort, err)
+		return
+	}
+	answer := buf[:kept+n]
+	for {
+		end := bytes.Index(answer, []byte("\r\n\r\n"))
+		if end < 0 {
+			if len(answer) > headLimit {
+				o.fail(errLongHead, nil)
+			}
+			o.answer = append(o.answer[:0], answer...)
+			return
+		}
+		head, rest := answer[:end+4], answer[end+4:]
+		switch status := statusOf(head); {
+		case status == fasthttp.StatusSwitchingProtocols:
+			o.switchProtocols(head, rest)
+			return
+		case status < 100:
+			o.fail(errMalformed, nil)
+			return
+		case status < 200: // interim, RFC 9110 §15.2
+			answer = rest
+		default:
+			o.passOn(bytes.Clone(answer))
+			return
+		}
+	}
+}
+
+// statusOf returns the status of a response's head; 0 if it has none.
+func statusOf(head []byte) int {
+	version, rest, _ := bytes.Cut(head, []byte(" "))
+	if string(version) != "HTTP/1.1" || len(rest) < 3 {
+		return 0
+	}
+	status, err := strconv.Atoi(string(rest[:3]))
+	if err != nil {
+		return 0
+	}
+	return status
+}
+
+// switchProtocols makes the opening a session.
+func (o *opening) switchProtocols(head, rest []byte) {
+	forClient, deflate, err := o.checkAnswer(head)
+	if err != nil {
+		o.fail(err, nil)
+		return
+	}
+	o.worker.loop.Cancel(&o.timer)
+	o.worker.open(o, forClient, rest, deflate)
+}
+
+// checkAnswer checks that upstream has agreed to what the client asked for (RFC
+// 6455 §4.1). It returns the head for the client, without what is meant for one
+// hop alone, and whether permessage-deflate was agreed upon.
+func (o *opening) checkAnswer(head []byte) (forClient []byte, deflate bool, refused error) {
+	var upgrade, connection, accepted bool
+	line, _, _ := cutLine(head)
+	forClient = append(make([]byte, 0, len(head)), line...)
+	for raw := head[len(line):]; len(raw) > 2; {
+		line, name, value := cutLine(raw)
+		raw = raw[len(line):]
+		if err := checkLine(line, name); err != nil {
+			return nil, false, errMalformed
+		}
+		switch kindOf(name) {
+		case upgradeHeader:
+			upgrade = upgrade || hasToken(value, "websocket")
+		case connectionHeader:
+			connection = connection || hasToken(value, "upgrade")
+		case extensionsHeader:
+			if len(value) > 0 && (!o.offered || !onlyDeflate(value)) {
+				return nil, false, errExtension
+			}
+			deflate = deflate || len(value) > 0
+		case hopByHop, transferEncodingHeader, contentLengthHeader:
+			continue
+		case keptHeader:
+			if equalFold(name, fasthttp.HeaderSecWebSocketAccept) {
+				accepted = string(value) == o.accept
+			}
+		}
+		forClient = append(forClient, line...)
+	}
+	switch {
+	case !upgrade || !connection:
+		return nil, false, errNoUpgrade
+	case !accepted:
+		return nil, false, errAccept
+	}
+	return append(forClient, "\r\n"...), deflate, nil
+}
+
+// deflateExtension is the one extension that is passed through: RFC 7692.
+const deflateExtension = "permessage-deflate"
+
+// onlyDeflate reports whether a list of extensions names no other.
+func onlyDeflate(list []byte) bool {
+	for len(list) > 0 {
+		var extension []byte
+		if extension, list = nextElement(list); !hasToken(extension, deflateExtension) {
+			return false
+		}
+	}
+	return true
+}
+
+// acceptKey is upstream's proof that it has read the handshake (RFC 6455
+// §4.2.2).
+func acceptKey(key []byte) string {
+	sum := sha1.Sum(append(key[:len(key):len(key)], "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"...))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// fail answers the client in upstream's stead. The client learns what happened,
+// the log why.
+func (o *opening) fail(refused, cause error) {
+	o.worker.loop.Cancel(&o.timer)
+	o.upstream.Close()
+	go o.answerBy(func(*answered) error {
+		o.server.log.Warn("handshake failed", "client", o.client, "reason", refused, "error", cause)
+		return refused
+	})
+}
+
+// passOn gives the client upstream's refusal as it is; begun is what has been
+// read of it.
+func (o *opening) passOn(begun []byte) {
+	o.worker.loop.Cancel(&o.timer)
+	fd, err := o.upstream.Detach()
+	go o.answerBy(func(a *answered) error {
+		if err != nil {
+			return err
+		}
+		conn, err := attach(fd)
+		if err != nil {
+			return err
+		}
+		a.upstream = &upstreamConn{Conn: conn, br: bufio.NewReader(io.MultiReader(bytes.NewReader(begun), conn))}
+		return nil
+	})
+}
+
+// answerBy has fasthttp answer the client after all, from a goroutine.
+func (o *opening) answerBy(prepare func(*answered) error) {
+	defer o.server.leave()
+	conn, err := attach(o.clientFD)
+	if err != nil {
+		o.server.log.Error("handshake not answered", "error", err)
+		return
+	}
+	a := &answered{Conn: conn, request: o.request}
+	a.refused = prepare(a)
+	_ = o.server.http.ServeConn(a)
+}
+
+// answered is a client's connection that fasthttp has given up for a session
+// that does not come about. It is served a second time, from the same request,
+// now that the answer is known.
+type answered struct {
+	net.Conn
+	request  []byte        // not read again yet
+	upstream *upstreamConn // has the answer, if refused is nil
+	refused  error
+}
+
+func (a *answered) Read(p []byte) (int, error) {
+	if len(a.request) > 0 {
+		n := copy(p, a.request)
+		a.request = a.request[n:]
+		return n, nil
+	}
+	return a.Conn.Read(p)
+}
+
+// NetConn returns the connection itself, for those who look for its descriptor.
+func (a *answered) NetConn() net.Conn { return a.Conn }
+
+// answer is what serve does for such a connection.
+func (a *answered) answer(ctx *fasthttp.RequestCtx, f *forwarder) {
+	if a.refused != nil {
+		refuse(ctx, a.refused)
+		return
+	}
+	if err := a.upstream.readHead(&ctx.Response.Header); err != nil {
+		a.upstream.close()
+		f.fail(ctx, err)
+	} else {
+		f.respond(ctx, a.upstream)
+	}
+	ctx.SetConnectionClose() // what the client sends next may be frames
+}
