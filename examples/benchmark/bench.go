@@ -1,0 +1,270 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The cases, and what does not vary in them.
+const (
+	caseEcho      = "echo"
+	caseBulk      = "bulk"
+	caseHandshake = "handshake"
+	caseIdle      = "idle"
+
+	echoConnections = 200
+	echoMessage     = 128
+	bulkConnections = 16
+	bulkMessage     = 64 << 10
+	// spare descriptors and sessions, beyond those of the idle case.
+	spare = 500
+)
+
+var cases = []string{caseEcho, caseBulk, caseHandshake, caseIdle}
+
+// bench is one run of the benchmark.
+type bench struct {
+	options
+	place    place
+	upstream *process
+	entrants []*entrant
+}
+
+// entrant is a target that takes part.
+type entrant struct {
+	target
+	program string
+	// process serves every case but the idle one; it is the upstream itself
+	// for direct.
+	process *process
+}
+
+// run measures every target that is there, and tells of its progress.
+func run(ctx context.Context, o options, progress io.Writer) (_ results, err error) {
+	b := bench{options: o, place: place{
+		Sessions: o.work.sessions + spare,
+		Files:    2*(o.work.sessions+spare) + spare,
+		Cores:    runtime.NumCPU(),
+	}}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return nil, err
+	}
+	if limit.Max < uint64(b.place.Files) {
+		return nil, fmt.Errorf("-sessions %d: a proxy needs %d file descriptors, and the limit is %d", o.work.sessions, b.place.Files, limit.Max)
+	}
+	if b.place.Dir, err = os.MkdirTemp("", "benchmark-"); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(b.place.Dir)) }()
+
+	if b.upstream, err = startEcho(b.place.Dir); err != nil {
+		return nil, err
+	}
+	b.place.Upstream = b.upstream.address
+	defer func() { err = errors.Join(err, b.stop()) }()
+
+	for _, t := range targets {
+		if !slices.Contains(o.only, t.name) {
+			continue
+		}
+		if err := b.enter(ctx, t); err != nil {
+			if ctx.Err() != nil {
+				return nil, err
+			}
+			fmt.Fprintf(progress, "%s is skipped: %v\n", t.name, err)
+		}
+	}
+
+	return b.rounds(ctx, progress)
+}
+
+// enter starts a target, or says why it cannot take part.
+func (b *bench) enter(ctx context.Context, t target) (err error) {
+	e := &entrant{target: t, process: b.upstream}
+	if t.name != direct {
+		if t.name == wswarden && b.wswarden != "" {
+			e.program = b.wswarden
+		} else if e.program, err = t.find(ctx, b.place.Dir); err != nil {
+			return err
+		}
+		if e.process, err = b.start(ctx, e); err != nil {
+			return err
+		}
+	}
+	b.entrants = append(b.entrants, e)
+	return nil
+}
+
+func (b *bench) start(ctx context.Context, e *entrant) (*process, error) {
+	var extra []string
+	if e.name == wswarden {
+		extra = b.wswardenArgs
+	}
+	return e.target.start(ctx, e.program, extra, b.place)
+}
+
+func (b *bench) stop() (err error) {
+	for _, e := range b.entrants {
+		if e.name != direct {
+			err = errors.Join(err, e.process.stop())
+		}
+	}
+	return errors.Join(err, b.upstream.stop())
+}
+
+// rounds warms every proxy up and then measures, each round beginning with
+// another target.
+func (b *bench) rounds(ctx context.Context, progress io.Writer) (results, error) {
+	w := b.work
+	little := work{w.echoes/10 + 1, w.messages/10 + 1, w.handshakes/10 + 1, w.sessions}
+	for _, e := range b.entrants {
+		fmt.Fprintf(progress, "warming up %s\n", e.name)
+		for _, kind := range b.cases {
+			if kind == caseIdle { // whose processes are fresh ones
+				continue
+			}
+			if err := b.measure(ctx, e, kind, little, make(results)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	measured := make(results)
+	for round := range b.options.rounds {
+		for i := range b.entrants {
+			e := b.entrants[(i+round)%len(b.entrants)]
+			fmt.Fprintf(progress, "round %d of %d: %s\n", round+1, b.options.rounds, e.name)
+			for _, kind := range b.cases {
+				if err := b.measure(ctx, e, kind, w, measured); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	return measured, nil
+}
+
+// measure does the work of one case and adds its figures to the results.
+// Direct has no proxy whose cost could be told: only its latency is.
+func (b *bench) measure(ctx context.Context, e *entrant, kind string, w work, to results) (err error) {
+	defer func() {
+		if err != nil && ctx.Err() == nil {
+			err = e.process.explain(fmt.Errorf("%s case: %w", kind, err))
+		}
+	}()
+	if e.name == direct && kind != caseEcho {
+		return nil
+	}
+	switch kind {
+	case caseEcho:
+		cpu, latencies, err := echoes(ctx, e.process, echoConnections, echoMessage, w.echoes)
+		if err != nil {
+			return err
+		}
+		slices.Sort(latencies)
+		to.add(echoP50, e.name, milliseconds(latencies[len(latencies)/2]))
+		to.add(echoP99, e.name, milliseconds(latencies[len(latencies)*99/100]))
+		if e.name != direct {
+			to.add(echoCPU, e.name, cpu.Seconds()*1e6/float64(w.echoes))
+		}
+	case caseBulk:
+		cpu, _, err := echoes(ctx, e.process, bulkConnections, bulkMessage, w.messages)
+		if err != nil {
+			return err
+		}
+		to.add(bulkCPU, e.name, cpu.Seconds()*1e9/float64(2*w.messages*bulkMessage)) // there and back
+	case caseHandshake:
+		cpu, err := spent(e.process, func() error {
+			return each(ctx, w.handshakes, func(i int) error {
+				conn, err := openSession(ctx, e.process.address, i)
+				if err != nil {
+					return err
+				}
+				return closeSession(conn)
+			})
+		})
+		if err != nil {
+			return err
+		}
+		to.add(handshakeCPU, e.name, cpu.Seconds()*1e6/float64(w.handshakes))
+	case caseIdle:
+		kib, err := b.idle(ctx, e, w.sessions)
+		if err != nil {
+			return err
+		}
+		to.add(idleMemory, e.name, kib/float64(w.sessions))
+	}
+	return nil
+}
+
+// echoes has count messages echoed and returns the CPU time that it cost the
+// process, and each message's latency.
+func echoes(ctx context.Context, p *process, connections, size, count int) (cpu time.Duration, latencies []time.Duration, err error) {
+	l, err := newLoad(ctx, p.address, connections, size)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { err = errors.Join(err, l.close(ctx)) }()
+	// The first messages of a connection pay for its buffers.
+	if _, err := l.run(ctx, 4*connections); err != nil {
+		return 0, nil, err
+	}
+	cpu, err = spent(p, func() error {
+		latencies, err = l.run(ctx, count)
+		return err
+	})
+	return cpu, latencies, err
+}
+
+// idle returns by how much the memory of a fresh process has grown, in KiB,
+// once it holds that many sessions that have had one message echoed each.
+func (b *bench) idle(ctx context.Context, e *entrant, sessions int) (kib float64, err error) {
+	p, err := b.start(ctx, e)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, p.stop()) }()
+	before, err := memory(p.Pid)
+	if err != nil {
+		return 0, err
+	}
+	conns, err := openSessions(ctx, p.address, sessions)
+	if err != nil {
+		return 0, p.explain(err)
+	}
+	defer func() {
+		err = errors.Join(err, each(ctx, len(conns), func(i int) error { return closeSession(conns[i]) }))
+	}()
+	select {
+	case <-time.After(b.settle):
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	after, err := memory(p.Pid)
+	return after - before, err
+}
+
+// spent returns the CPU time that the process uses for some work.
+func spent(p *process, work func() error) (time.Duration, error) {
+	before, err := cpuTime(p.Pid)
+	if err != nil {
+		return 0, err
+	}
+	if err := work(); err != nil {
+		return 0, err
+	}
+	after, err := cpuTime(p.Pid)
+	return after - before, err
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

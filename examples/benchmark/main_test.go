@@ -1,0 +1,299 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// burnRole makes the test program a process that uses CPU time.
+const burnRole = "burn"
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(roleVariable) {
+	case echoRole:
+		fmt.Fprintln(os.Stderr, serveEcho(echoListener))
+		os.Exit(1)
+	case burnRole:
+		burn()
+	default:
+		os.Exit(m.Run())
+	}
+}
+
+func TestOptions(t *testing.T) {
+	parse := func(t *testing.T, line string) options {
+		o, err := parseOptions(strings.Fields(line), io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	t.Run("the default is seven rounds of everything", func(t *testing.T) {
+		o := parse(t, "")
+		if o.rounds != 7 || o.work.sessions != 9000 || len(o.only) != len(targets) || len(o.cases) != len(cases) {
+			t.Errorf("%+v", o)
+		}
+	})
+	t.Run("quick gives way to what is given", func(t *testing.T) {
+		if o := parse(t, "-rounds 5 -quick"); o.rounds != 5 || o.work.sessions >= 9000 {
+			t.Errorf("%+v", o)
+		}
+	})
+	t.Run("targets, cases and arguments are lists", func(t *testing.T) {
+		o := parse(t, "-only nginx,direct -cases bulk -wswarden-args=--verbose")
+		if !slices.Equal(o.only, []string{"nginx", direct}) || !slices.Equal(o.cases, []string{caseBulk}) ||
+			!slices.Equal(o.wswardenArgs, []string{"--verbose"}) {
+			t.Errorf("%+v", o)
+		}
+	})
+	for _, refused := range []string{"-only apache", "-cases echo,", "-output xml", "-rounds 0", "-sessions -1", "nginx", "-unknown"} {
+		t.Run("refused: "+refused, func(t *testing.T) {
+			if o, err := parseOptions(strings.Fields(refused), io.Discard); err == nil {
+				t.Errorf("%+v", o)
+			}
+		})
+	}
+}
+
+// The examples of RFC 6455 §1.3 and §5.7.
+func TestWire(t *testing.T) {
+	key, _ := hex.DecodeString("37fa213d")
+	for _, test := range []struct {
+		name, want string
+		got        []byte
+	}{
+		{"unmasked", "810548656c6c6f", appendFrame(nil, 1, nil, []byte("Hello"))},
+		{"masked", "818537fa213d7f9f4d5158", appendFrame(nil, 1, key, []byte("Hello"))},
+		{"256 bytes", "827e0100", appendFrame(nil, opBinary, nil, make([]byte, 256))[:4]},
+		{"64 KiB", "827f0000000000010000", appendFrame(nil, opBinary, nil, make([]byte, 65536))[:10]},
+	} {
+		if got := hex.EncodeToString(test.got); got != test.want {
+			t.Errorf("%s: %s, want %s", test.name, got, test.want)
+		}
+	}
+	if got := acceptKey("dGhlIHNhbXBsZSBub25jZQ=="); got != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
+		t.Errorf("accept key %s", got)
+	}
+}
+
+func TestEcho(t *testing.T) {
+	upstream, err := startEcho(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer upstream.stop()
+
+	for _, size := range []int{0, 1, 125, 126, 65535, 65536, 1 << 20} {
+		t.Run(fmt.Sprint(size, " bytes"), func(t *testing.T) {
+			l, err := newLoad(t.Context(), upstream.address, 3, size)
+			if err != nil {
+				t.Fatal(err)
+			}
+			latencies, err := l.run(t.Context(), 10)
+			if err != nil || len(latencies) != 10 {
+				t.Errorf("%d echoes, %v", len(latencies), err)
+			}
+			if err := l.close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+
+	conn, err := openSession(t.Context(), upstream.address, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	frame, want := message(7, 300)
+	t.Run("bytes one by one", func(t *testing.T) {
+		for i := range frame[1:] {
+			if _, err := conn.Write(frame[i : i+1]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := exchange(conn, frame[len(frame)-1:], want); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("several frames at once", func(t *testing.T) {
+		if err := exchange(conn, bytes.Repeat(frame, 5), bytes.Repeat(want, 5)); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("a ping is answered", func(t *testing.T) {
+		if err := exchange(conn, appendFrame(nil, opPing, []byte("mask"), []byte("hi")), appendFrame(nil, opPong, nil, []byte("hi"))); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("a wrong echo is found", func(t *testing.T) {
+		if err := exchange(conn, frame, bytes.Repeat([]byte{0}, len(want))); err == nil {
+			t.Error("no error")
+		}
+	})
+	t.Run("the close handshake ends it", func(t *testing.T) {
+		if err := closeSession(conn); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestTargets(t *testing.T) {
+	for _, target := range targets {
+		t.Run(target.name, func(t *testing.T) {
+			o := options{
+				rounds: 1, work: work{echoes: 1000, messages: 50, handshakes: 50, sessions: 50}, settle: time.Millisecond,
+				only: []string{target.name}, cases: cases,
+			}
+			var progress strings.Builder
+			results, err := run(t.Context(), o, &progress)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(progress.String(), "skipped") {
+				if target.name == wswarden || os.Getenv("CI") == "true" {
+					t.Fatal(progress.String())
+				}
+				t.Skip(progress.String())
+			}
+			for _, f := range figures {
+				measured := target.name != direct || f == echoP50 || f == echoP99
+				if got := results[f][target.name]; measured != (len(got) == 1) {
+					t.Errorf("%s: %v", f.Key, got)
+				}
+			}
+		})
+	}
+}
+
+// burn uses 50 ms of CPU time on each of some threads, which end, and tells
+// how much this process has used by its own clock.
+func burn() {
+	for range 4 {
+		done := make(chan bool)
+		go func() {
+			defer close(done)
+			runtime.LockOSThread() // never unlocked: the thread ends too
+			for start := clock(unix.CLOCK_THREAD_CPUTIME_ID); clock(unix.CLOCK_THREAD_CPUTIME_ID)-start < 50*time.Millisecond; {
+			}
+		}()
+		<-done
+	}
+	fmt.Println(int64(clock(unix.CLOCK_PROCESS_CPUTIME_ID)))
+	io.Copy(io.Discard, os.Stdin)
+}
+
+func clock(id int32) time.Duration {
+	var now unix.Timespec
+	if err := unix.ClockGettime(id, &now); err != nil {
+		panic(err)
+	}
+	return time.Duration(now.Nano())
+}
+
+func TestCPUTimeCountsEndedThreadsOfDescendants(t *testing.T) {
+	// A shell between makes the process that burns a grandchild.
+	cmd := exec.Command("sh", "-c", `"$0"; true`, os.Args[0])
+	cmd.Env = append(os.Environ(), roleVariable+"="+burnRole)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var told int64
+	if _, err := fmt.Fscan(bufio.NewReader(stdout), &told); err != nil {
+		t.Fatal(err)
+	}
+	got, err := cpuTime(cmd.Process.Pid)
+	if err != nil {
+		t.Error(err)
+	}
+	stdin.Close()
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	if want := time.Duration(told); want < 200*time.Millisecond || got < want || got > want+time.Second {
+		t.Errorf("%v, and the process says %v", got, want)
+	}
+}
+
+func TestMemoryGrows(t *testing.T) {
+	const size = 64 << 20
+	before, err := memory(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(block)
+	for i := 0; i < size; i += 4096 {
+		block[i] = 1
+	}
+	after, err := memory(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Some of the rest may have been given back meanwhile.
+	if grown := after - before; grown < size/1024/2 {
+		t.Errorf("grown by %v KiB", grown)
+	}
+}
+
+func TestReport(t *testing.T) {
+	r := make(results)
+	for _, v := range []float64{12, 10, 14.25} {
+		r.add(echoCPU, wswarden, v)
+		r.add(echoCPU, "nginx", 1.5*v)
+	}
+	r.add(echoP50, direct, 1.23456)
+	r.add(echoP50, direct, 2)
+
+	var table strings.Builder
+	if err := r.writeTable(&table); err != nil {
+		t.Fatal(err)
+	}
+	const want = `                median       min       max   to wswarden
+CPU seconds per million echoes of 128 bytes
+  wswarden       12.00     10.00     14.25          1.00
+  nginx          18.00     15.00     21.38          1.50
+Latency of these echoes, p50, ms
+  direct          1.62      1.23      2.00             -
+`
+	if table.String() != want {
+		t.Errorf("%s", table.String())
+	}
+
+	var encoded bytes.Buffer
+	if err := r.writeJSON(&encoded); err != nil {
+		t.Fatal(err)
+	}
+	var rows []row
+	if err := json.Unmarshal(encoded.Bytes(), &rows); err != nil {
+		t.Fatal(err)
+	}
+	if len(rows) != 3 || rows[1].Key != "echo_cpu" || rows[1].Target != "nginx" || rows[1].Ratio != 1.5 || len(rows[1].Values) != 3 {
+		t.Errorf("%+v", rows)
+	}
+}

@@ -1,0 +1,106 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// figure is one thing that is measured, and the case that measures it.
+type figure struct {
+	Key   string `json:"figure"`
+	Case  string `json:"case"`
+	Title string `json:"title"`
+}
+
+var (
+	echoCPU      = figure{"echo_cpu", caseEcho, "CPU seconds per million echoes of 128 bytes"}
+	echoP50      = figure{"echo_p50", caseEcho, "Latency of these echoes, p50, ms"}
+	echoP99      = figure{"echo_p99", caseEcho, "Latency of these echoes, p99, ms"}
+	bulkCPU      = figure{"bulk_cpu", caseBulk, "CPU seconds per GB relayed in 64 KiB messages"}
+	handshakeCPU = figure{"handshake_cpu", caseHandshake, "CPU microseconds per handshake (open, echo, close)"}
+	idleMemory   = figure{"idle_memory", caseIdle, "KiB of memory per idle session"}
+
+	figures = []figure{echoCPU, echoP50, echoP99, bulkCPU, handshakeCPU, idleMemory}
+)
+
+// results holds one value a round.
+type results map[figure]map[string][]float64
+
+func (r results) add(f figure, target string, value float64) {
+	if r[f] == nil {
+		r[f] = make(map[string][]float64)
+	}
+	r[f][target] = append(r[f][target], value)
+}
+
+// row is what is told of one figure of one target.
+type row struct {
+	figure
+	Target string    `json:"target"`
+	Median float64   `json:"median"`
+	Min    float64   `json:"min"`
+	Max    float64   `json:"max"`
+	Ratio  float64   `json:"ratio,omitempty"` // to wswarden's median
+	Values []float64 `json:"values"`          // in the order of the rounds
+}
+
+// rows lists figures and targets in the order in which they are declared.
+func (r results) rows() []row {
+	var rows []row
+	for _, f := range figures {
+		for _, t := range targets {
+			values := r[f][t.name]
+			if len(values) == 0 {
+				continue
+			}
+			line := row{
+				figure: f, Target: t.name, Values: values,
+				Median: median(values), Min: slices.Min(values), Max: slices.Max(values),
+			}
+			if base := median(r[f][wswarden]); base > 0 {
+				line.Ratio = line.Median / base
+			}
+			rows = append(rows, line)
+		}
+	}
+	return rows
+}
+
+// median is 0 for no values.
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	if len(sorted) == 0 {
+		return 0
+	}
+	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
+}
+
+func (r results) writeTable(w io.Writer) error {
+	var table strings.Builder
+	fmt.Fprintf(&table, "%-12s%10s%10s%10s%14s\n", "", "median", "min", "max", "to wswarden")
+	var last figure
+	for _, line := range r.rows() {
+		if line.figure != last {
+			last = line.figure
+			fmt.Fprintf(&table, "%s\n", line.Title)
+		}
+		ratio := "-"
+		if line.Ratio > 0 {
+			ratio = fmt.Sprintf("%.2f", line.Ratio)
+		}
+		fmt.Fprintf(&table, "  %-10s%10.2f%10.2f%10.2f%14s\n", line.Target, line.Median, line.Min, line.Max, ratio)
+	}
+	_, err := io.WriteString(w, table.String())
+	return err
+}
+
+func (r results) writeJSON(w io.Writer) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(r.rows())
+}
