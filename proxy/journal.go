@@ -63,7 +63,7 @@ func (j *journal) run() {
 			slog.String("client", r.address.String()),
 			slog.String("cause", r.cause.String()),
 			slog.Int("close_code", int(r.code)),
-			slog.Duration("duration", r.duration),
+			slog.String("duration", r.duration.Round(time.Millisecond).String()),
 		)
 		if n := j.dropped.Swap(0); n > 0 {
 			j.log.Warn("log too slow: session records dropped", "records", n)

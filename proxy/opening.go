@@ -54,6 +54,11 @@ var (
 
 // begin is called on the loop.
 func (o *opening) begin() {
+	o.worker.openings[o] = struct{}{}
+	if d := o.worker.drainDeadline; d != 0 && o.worker.loop.Now() >= d {
+		o.fail(errDraining, nil)
+		return
+	}
 	o.timer.Owner = o
 	o.worker.loop.Set(&o.timer, o.worker.loop.Now()+o.server.config.Upstream.DialTimeout)
 	o.dial(errors.New("name has no address"))
@@ -159,7 +164,7 @@ func (o *opening) switchProtocols(head, rest []byte) {
 		o.fail(err, nil)
 		return
 	}
-	o.worker.loop.Cancel(&o.timer)
+	o.end()
 	o.worker.open(o, forClient, rest, deflate)
 }
 
@@ -204,6 +209,12 @@ func (o *opening) checkAnswer(head []byte) (forClient []byte, deflate bool, refu
 	return append(forClient, "\r\n"...), deflate, nil
 }
 
+// end leaves nothing of the opening on the loop but its socket.
+func (o *opening) end() {
+	o.worker.loop.Cancel(&o.timer)
+	delete(o.worker.openings, o)
+}
+
 // deflateExtension is the one extension that is passed through: RFC 7692.
 const deflateExtension = "permessage-deflate"
 
@@ -228,7 +239,7 @@ func acceptKey(key []byte) string {
 // fail answers the client in upstream's stead. The client learns what happened,
 // the log why.
 func (o *opening) fail(refused, cause error) {
-	o.worker.loop.Cancel(&o.timer)
+	o.end()
 	o.upstream.Close()
 	go o.answerBy(func(*answered) error {
 		o.server.log.Warn("handshake failed", "client", o.client, "reason", refused, "error", cause)
@@ -239,7 +250,7 @@ func (o *opening) fail(refused, cause error) {
 // passOn gives the client upstream's refusal as it is; begun is what has been
 // read of it.
 func (o *opening) passOn(begun []byte) {
-	o.worker.loop.Cancel(&o.timer)
+	o.end()
 	fd, err := o.upstream.Detach()
 	go o.answerBy(func(a *answered) error {
 		if err != nil {

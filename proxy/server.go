@@ -157,7 +157,7 @@ func (s *Server) Run(ctx context.Context) error {
 			}
 		})
 	}
-	s.log.Info("serving", "listeners", s.Addrs(), "upstream", s.config.Upstream.URL)
+	s.log.Info("serving", "listeners", fmt.Sprint(s.Addrs()), "upstream", s.config.Upstream.URL)
 
 	<-ctx.Done()
 	s.drain()
@@ -189,7 +189,7 @@ func (s *Server) drain() {
 	s.entrance.Lock()
 	s.draining = true
 	s.entrance.Unlock()
-	s.log.Info("draining", "timeout", s.config.Drain.Timeout, "spread", s.config.Drain.Spread)
+	s.log.Info("draining", "timeout", s.config.Drain.Timeout.String(), "spread", s.config.Drain.Spread.String())
 
 	for _, w := range s.workers {
 		_ = w.loop.Do(func() { w.drain(s.config.Drain.Spread, deadline) })
@@ -211,11 +211,8 @@ func (s *Server) drain() {
 	for _, w := range s.workers {
 		_ = w.loop.Do(w.abort)
 	}
-	select {
-	case <-empty:
-	case <-time.After(time.Second): // a handshake still waits for upstream
-	}
-	s.log.Info("drained", "took", time.Since(began).Round(time.Millisecond))
+	<-empty
+	s.log.Info("drained", "took", time.Since(began).Round(time.Millisecond).String())
 }
 
 // ready reports whether new sessions are admitted.

@@ -26,6 +26,11 @@ type session struct {
 	id      uint64
 	address netip.Addr // the client's, as far as it can be believed
 
+	// Of the bytes written to the client: up to the end of the last ping, and
+	// acknowledged by its system when that was looked at last.
+	pingEnd uint64
+	acked   uint64
+
 	// How it ends. finishing: the wish is to be carried out as soon as no
 	// message is under way, at the latest at the deadline. From the moment that
 	// cause is set, the deadline is that of the close handshakes.
@@ -99,6 +104,10 @@ func (s *session) supervise() {
 			s.facts.UpstreamPingQueued = true
 			s.upstream.ping()
 		case policies.End:
+			if verdict.Cause == policies.HeartbeatTimeout && s.pingUnderWay() {
+				s.facts.ClientPing = now
+				continue
+			}
 			if verdict.Urgent {
 				s.end(verdict, "")
 			} else {
@@ -155,10 +164,22 @@ func (s *session) sawData(d *side) {
 func (s *session) pinged(d *side) {
 	if d.isClient() {
 		s.facts.ClientPing, s.facts.ClientPingQueued = s.worker.loop.Now(), false
+		acked, outstanding := d.socket.Delivered()
+		s.acked, s.pingEnd = acked, acked+outstanding
 	} else {
 		s.facts.UpstreamPing, s.facts.UpstreamPingQueued = s.worker.loop.Now(), false
 	}
 	s.recheck()
+}
+
+// pingUnderWay reports whether the client has not been able to answer: its system
+// still takes, slowly, the bytes ahead of the ping. Slow is not dead. A system
+// that takes nothing, or has taken the ping, is no excuse.
+func (s *session) pingUnderWay() bool {
+	acked, _ := s.client.socket.Delivered()
+	progress := acked > s.acked && acked < s.pingEnd
+	s.acked = acked
+	return progress
 }
 
 // waits notes whether bytes wait for a peer, and since when none was taken.

@@ -17,6 +17,7 @@ const readSize = 128 << 10
 type worker struct {
 	loop     *evloop.Loop
 	server   *Server
+	openings map[*opening]struct{}
 	sessions []*session
 	buf      []byte // for reading: what was held, and readSize behind it
 
@@ -29,7 +30,12 @@ func newWorker(server *Server, newLoop func() (*evloop.Loop, error)) (*worker, e
 	if err != nil {
 		return nil, err
 	}
-	return &worker{loop: loop, server: server, buf: make([]byte, wsframe.MaxHeld+readSize)}, nil
+	return &worker{
+		loop:     loop,
+		server:   server,
+		openings: make(map[*opening]struct{}),
+		buf:      make([]byte, wsframe.MaxHeld+readSize),
+	}, nil
 }
 
 func (w *worker) add(s *session) {
@@ -63,8 +69,11 @@ func (w *worker) drain(spread time.Duration, deadline policies.Moment) {
 	}
 }
 
-// abort resets every session. It is called on the loop.
+// abort ends every handshake and resets every session. It is called on the loop.
 func (w *worker) abort() {
+	for o := range w.openings {
+		o.fail(errDraining, nil)
+	}
 	for len(w.sessions) > 0 {
 		s := w.sessions[len(w.sessions)-1]
 		s.end(policies.Verdict{Cause: policies.Drain, Code: w.server.config.Drain.CloseCode}, "")

@@ -75,7 +75,7 @@ func parseHeader(b []byte) (h header, ok bool) {
 		}
 		h.length = int64(binary.BigEndian.Uint64(b[2:]))
 		h.size = 10
-		h.minimal = h.length < 0 || h.length > 0xffff
+		h.minimal = h.length > 0xffff
 	}
 	if h.masked {
 		h.size += 4
