@@ -78,7 +78,9 @@ func (b beat) check(life, pinged Moment, queued bool, now Moment) (Verdict, Mome
 	case b.interval <= 0 || queued:
 		return Verdict{}, Never
 	case pinged > life:
-		return after(pinged+b.timeout, now, b.lost)
+		// A sign of life may come any time, and brings the next ping forward.
+		verdict, next := after(pinged+b.timeout, now, b.lost)
+		return verdict, min(next, now+b.interval)
 	default:
 		return after(life+b.interval, now, Verdict{Action: b.ping})
 	}

@@ -56,9 +56,12 @@ type Facts struct {
 	ClientPing   Moment // last ping written to the client
 	UpstreamPing Moment // last ping written to upstream
 
-	// Since when bytes wait for a peer that takes none of them.
-	ClientWaits   Moment
-	UpstreamWaits Moment
+	// Since when bytes wait for a peer that takes none of them: in wswarden's
+	// hands, and in the system's.
+	ClientWaits    Moment
+	UpstreamWaits  Moment
+	ClientQueued   Moment
+	UpstreamQueued Moment
 
 	// A ping is queued but not yet written: a frame that is still passing
 	// must end first. No timeout runs for it.
@@ -104,9 +107,7 @@ func (p *Policy) Check(f *Facts, now Moment) (Verdict, Moment) {
 		if v.Action == End || verdict.Action == Nothing {
 			verdict = v
 		}
-		if at != Never && (next == Never || at < next) {
-			next = at
-		}
+		next = Earlier(next, at)
 	}
 	consider(p.Stall.Check(f, now))
 	consider(p.Heartbeat.Check(f, now))
@@ -115,6 +116,14 @@ func (p *Policy) Check(f *Facts, now Moment) (Verdict, Moment) {
 	consider(p.Idle.Check(f, now))
 	consider(p.Lifetime.Check(f, now))
 	return verdict, next
+}
+
+// Earlier returns the earlier of two moments; Never is later than any.
+func Earlier(a, b Moment) Moment {
+	if a == Never || b != Never && b < a {
+		return b
+	}
+	return a
 }
 
 // shorten takes the session's share of jitter off d: never later than d, never

@@ -66,12 +66,16 @@ type Stall struct {
 
 // Check asks for the end with Stalled.
 func (r Stall) Check(f *Facts, now Moment) (Verdict, Moment) {
-	since := f.ClientWaits
-	if since == 0 || (f.UpstreamWaits != 0 && f.UpstreamWaits < since) {
-		since = f.UpstreamWaits
+	since := Never
+	for _, at := range [...]Moment{f.ClientWaits, f.UpstreamWaits, f.ClientQueued, f.UpstreamQueued} {
+		since = Earlier(since, at)
 	}
-	if r.Timeout <= 0 || since == 0 {
+	if r.Timeout <= 0 || since == Never {
 		return Verdict{}, Never
 	}
 	return after(since+r.Timeout, now, Verdict{Action: End, Cause: Stalled, Code: r.CloseCode, Urgent: true})
 }
+
+// LookEvery is how often the system has to be asked for ClientQueued and
+// UpstreamQueued. Zero: never.
+func (r Stall) LookEvery() time.Duration { return r.Timeout / 2 }

@@ -27,9 +27,11 @@ type session struct {
 	address netip.Addr // the client's, as far as it can be believed
 
 	// Of the bytes written to the client: up to the end of the last ping, and
-	// acknowledged by its system when that was looked at last.
-	pingEnd uint64
-	acked   uint64
+	// acknowledged by its system when that was last looked at for the ping.
+	pingEnd   uint64
+	pingAcked uint64
+
+	looked policies.Moment // when the system was last asked for what it holds
 
 	// How it ends. finishing: the wish is to be carried out as soon as no
 	// message is under way, at the latest at the deadline. From the moment that
@@ -52,6 +54,7 @@ func (w *worker) open(o *opening, head, early []byte, deflate bool) {
 	s.client.in.Limit(o.policy.Messages.MaxBytes)
 	s.timer.Owner = s
 	s.facts = policies.Facts{Opened: w.loop.Now(), Spread: uint8(rand.Uint32())}
+	s.looked = s.facts.Opened
 	w.add(s)
 
 	o.upstream.Move(&s.upstream.socket, &s.upstream)
@@ -89,6 +92,10 @@ func (s *session) Expired() {
 // moment at which to ask again.
 func (s *session) supervise() {
 	now := s.worker.loop.Now()
+	every := s.policy.Stall.LookEvery()
+	if every > 0 && now >= s.looked+every {
+		s.look(now)
+	}
 	for s.cause == policies.NoCause {
 		if s.drainAt != 0 && now >= s.drainAt {
 			drain := &s.worker.server.config.Drain
@@ -115,8 +122,9 @@ func (s *session) supervise() {
 			}
 			return
 		default:
-			if s.drainAt != 0 && (next == policies.Never || s.drainAt < next) {
-				next = s.drainAt
+			next = policies.Earlier(next, s.drainAt)
+			if every > 0 {
+				next = policies.Earlier(next, s.looked+every)
 			}
 			if next == policies.Never {
 				s.worker.loop.Cancel(&s.timer)
@@ -164,8 +172,8 @@ func (s *session) sawData(d *side) {
 func (s *session) pinged(d *side) {
 	if d.isClient() {
 		s.facts.ClientPing, s.facts.ClientPingQueued = s.worker.loop.Now(), false
-		acked, outstanding := d.socket.Delivered()
-		s.acked, s.pingEnd = acked, acked+outstanding
+		outstanding, acked := d.socket.Outstanding()
+		s.pingAcked, s.pingEnd = acked, acked+outstanding
 	} else {
 		s.facts.UpstreamPing, s.facts.UpstreamPingQueued = s.worker.loop.Now(), false
 	}
@@ -176,10 +184,28 @@ func (s *session) pinged(d *side) {
 // still takes, slowly, the bytes ahead of the ping. Slow is not dead. A system
 // that takes nothing, or has taken the ping, is no excuse.
 func (s *session) pingUnderWay() bool {
-	acked, _ := s.client.socket.Delivered()
-	progress := acked > s.acked && acked < s.pingEnd
-	s.acked = acked
+	_, acked := s.client.socket.Outstanding()
+	progress := acked > s.pingAcked && acked < s.pingEnd
+	s.pingAcked = acked
 	return progress
+}
+
+// look asks the system what it holds for each peer: a peer that takes nothing
+// is noticed there first.
+func (s *session) look(now policies.Moment) {
+	s.looked = now
+	lookAt := func(d *side, since *policies.Moment) {
+		outstanding, acked := d.socket.Outstanding()
+		switch {
+		case outstanding == 0:
+			*since = policies.Never
+		case *since == policies.Never || acked != d.acked:
+			*since = now
+		}
+		d.acked = acked
+	}
+	lookAt(&s.client, &s.facts.ClientQueued)
+	lookAt(&s.upstream, &s.facts.UpstreamQueued)
 }
 
 // waits notes whether bytes wait for a peer, and since when none was taken.
@@ -327,6 +353,7 @@ func (s *session) giveUp() {
 			d.socket.Close()
 		} else {
 			d.socket.Reset()
+			d.out.discard()
 		}
 	}
 	s.settle()

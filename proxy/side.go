@@ -18,6 +18,8 @@ type side struct {
 	in   wsframe.Scanner
 	held []byte // read, but too little yet to be judged; at most wsframe.MaxHeld
 
+	acked uint64 // bytes that the peer's system had acknowledged at the last look
+
 	sealed  bool // nothing more is relayed to the peer
 	bidden  bool // the peer's last frame, a close, is in out; or it gets none
 	heard   bool // the peer's close frame has arrived
@@ -217,7 +219,7 @@ func (d *side) sender() wsframe.Sender {
 func (d *side) lost() {
 	d.socket.Close()
 	d.out.discard()
-	d.held = nil
+	d.sealed, d.held = true, nil
 	d.session.sawLoss(d)
 }
 

@@ -2,6 +2,7 @@ package evloop
 
 import (
 	"io"
+	"net"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -109,6 +110,9 @@ func (s *Socket) Broken() bool { return s.broken }
 // Read reads what has arrived, at most len(p) bytes. It returns 0 and no error
 // when nothing has, and io.EOF when nothing will.
 func (s *Socket) Read(p []byte) (int, error) {
+	if !s.open {
+		return 0, net.ErrClosed
+	}
 	n, errno := receive(int(s.fd), p)
 	switch {
 	case errno == unix.EAGAIN:
@@ -131,6 +135,9 @@ func (s *Socket) Read(p []byte) (int, error) {
 // Write writes as much of p as there is room for. It returns less than len(p)
 // and no error when there is no more room for now.
 func (s *Socket) Write(p []byte) (int, error) {
+	if !s.open { // its descriptor may be somebody else's by now
+		return 0, net.ErrClosed
+	}
 	n, errno := send(int(s.fd), p)
 	switch {
 	case errno == unix.EAGAIN:
@@ -146,7 +153,12 @@ func (s *Socket) Write(p []byte) (int, error) {
 }
 
 // CloseWrite tells the peer that nothing more will be written.
-func (s *Socket) CloseWrite() error { return unix.Shutdown(int(s.fd), unix.SHUT_WR) }
+func (s *Socket) CloseWrite() error {
+	if !s.open {
+		return net.ErrClosed
+	}
+	return unix.Shutdown(int(s.fd), unix.SHUT_WR)
+}
 
 // Close closes the connection. What was written is still delivered.
 func (s *Socket) Close() {

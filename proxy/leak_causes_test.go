@@ -1,0 +1,250 @@
+package proxy_test
+
+import (
+	"bytes"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"wswarden/config"
+	"wswarden/policies"
+	"wswarden/proxy"
+)
+
+// endings says for each cause how a session comes to end for it.
+var endings = map[policies.Cause]struct {
+	policy policies.Policy
+	scene  scene
+	code   uint16
+}{
+	policies.ClientClose: {
+		scene: scene{clientOpen: (*extra).sayClose},
+		code:  1000,
+	},
+	policies.UpstreamClose: {
+		scene: scene{upstreamOpen: (*extra).sayClose},
+		code:  1000,
+	},
+	policies.ClientLost: {
+		scene: scene{clientOpen: func(e *extra) { e.lose() }},
+		code:  1001,
+	},
+	policies.UpstreamLost: {
+		scene: scene{clientOpen: sayHello, upstreamText: func(e *extra) { e.lose() }},
+		code:  1014,
+	},
+	policies.HeartbeatTimeout: {
+		policy: policies.Policy{Heartbeat: policies.Heartbeat{Interval: brief, Timeout: brief}},
+		code:   1001,
+	},
+	policies.UpstreamTimeout: {
+		policy: policies.Policy{UpstreamHeartbeat: policies.UpstreamHeartbeat{Interval: brief, Timeout: brief}},
+		code:   1014,
+	},
+	policies.IdleTimeout: {
+		policy: policies.Policy{Idle: policies.Idle{Timeout: brief}},
+		scene:  scene{clientOpen: sayHello},
+		code:   1001,
+	},
+	policies.NoFirstMessage: {
+		policy: policies.Policy{FirstMessage: policies.FirstMessage{Timeout: brief}},
+		code:   1001,
+	},
+	policies.MaxAge: {
+		policy: policies.Policy{Lifetime: policies.Lifetime{Max: brief}},
+		scene:  scene{clientOpen: sayHello},
+		code:   1012,
+	},
+	policies.Stalled: {
+		policy: policies.Policy{Stall: policies.Stall{Timeout: brief}, Release: policies.Release{Grace: brief}},
+		scene: scene{crowd: 100, smallWindow: true,
+			clientOpen:   func(e *extra) { sayHello(e); e.deaf = true },
+			upstreamText: func(e *extra) { e.say(broadcast) }},
+		code: 1008,
+	},
+	policies.MessageTooBig: {
+		policy: policies.Policy{Messages: policies.Messages{MaxBytes: 4}},
+		scene:  scene{clientOpen: sayHello},
+		code:   1009,
+	},
+	policies.ProtocolError: {
+		scene: scene{clientOpen: func(e *extra) { e.sayFrame(0x83, "reserved opcode") }},
+		code:  1002,
+	},
+}
+
+const brief = 30 * time.Millisecond
+
+// broadcast is more than all buffers on the way to a client take whose window is
+// small.
+var broadcast = bytes.Repeat(encode(false, text, strings.Repeat("b", 1020)), 384)
+
+func sayHello(e *extra) { e.sayFrame(text, "hello") }
+
+// lose ends a connection without a close frame, by FIN and by RST in turn.
+func (e *extra) lose() {
+	if e.crowd.left%2 == 0 {
+		e.leave()
+	} else {
+		e.vanish()
+	}
+}
+
+// A session that has ended leaves nothing, whatever it ended for. All causes have
+// their turn with one wswarden, and each is compared with the first beginning.
+// Not parallel: it counts what the process has.
+func TestNothingIsLeft(t *testing.T) {
+	c := newCrowd(t)
+	w := startWith(t, proxy.New, func(cfg *config.Config) {
+		cfg.Upstream.URL = "http://" + c.upstream
+		cfg.Policies = nil
+		for cause, ending := range endings {
+			p := ending.policy
+			p.Name, p.Match.Path = cause.String(), "/"+cause.String()
+			cfg.Policies = append(cfg.Policies, p)
+		}
+	})
+	end := func(cause policies.Cause, n int) {
+		t.Helper()
+		s := endings[cause].scene
+		s.path, s.target = "/"+cause.String(), w.address
+		c.play(&s, n)
+		for range n {
+			w.wantEnd(cause, endings[cause].code)
+			if t.Failed() {
+				t.FailNow()
+			}
+		}
+	}
+
+	// What is made once, and then kept, is there after a first round.
+	for cause := range endings {
+		end(cause, leakSessions/10)
+	}
+	before := holdings()
+	for {
+		time.Sleep(100 * time.Millisecond)
+		if h := holdings(); h.descriptors == before.descriptors && h.goroutines == before.goroutines {
+			break
+		} else {
+			before = h
+		}
+	}
+	t.Logf("before: %v", before)
+	for _, cause := range policies.Causes() {
+		if cause == policies.Drain {
+			continue // a test of its own, as wswarden does not outlive it
+		}
+		if _, ok := endings[cause]; !ok {
+			t.Errorf("nothing ends a session for %s", cause)
+			continue
+		}
+		began := time.Now()
+		end(cause, leakSessions)
+		took := time.Since(began)
+		after := wantBack(t, before)
+		t.Logf("%-17s %d sessions in %6s: %v", cause, leakSessions, took.Round(time.Millisecond), after)
+	}
+}
+
+// A drain of many sessions leaves nothing, and nor does the server.
+func TestNothingIsLeftByDrain(t *testing.T) {
+	const servers = 10
+	c := newCrowd(t)
+	drain := func(name string, sessions int) {
+		t.Run(name, func(t *testing.T) {
+			w := startWith(t, proxy.New, func(cfg *config.Config) {
+				cfg.Upstream.URL = "http://" + c.upstream
+				cfg.Policies[0] = policies.Policy{}
+			})
+			c.play(&scene{path: "/", target: w.address, crowd: sessions}, sessions)
+			for range sessions {
+				select {
+				case <-c.open:
+				case <-time.After(longest):
+					t.Fatal("sessions do not open")
+				}
+			}
+			w.drain()
+			for range sessions {
+				w.wantEnd(policies.Drain, 1012)
+			}
+			w.wantDrained()
+		})
+	}
+	drain("first", leakSessions/servers)
+	before := holdings()
+	began := time.Now()
+	for i := range servers {
+		drain(strconv.Itoa(i), leakSessions/servers)
+	}
+	took := time.Since(began)
+	after := wantBack(t, before)
+	t.Logf("before: %v", before)
+	t.Logf("%-17s %d sessions of %d servers in %s: %v", policies.Drain, leakSessions, servers, took.Round(time.Millisecond), after)
+}
+
+// holding is what the process has.
+type holding struct {
+	goroutines  int // without fasthttp's workers, which wait for more for a while
+	descriptors int
+	heap        uint64 // bytes in reachable objects
+}
+
+func (h holding) String() string {
+	return strconv.Itoa(h.goroutines) + " goroutines, " + strconv.Itoa(h.descriptors) + " descriptors, " +
+		strconv.FormatUint(h.heap>>10, 10) + " KiB on the heap"
+}
+
+// heapNoise is what the heap may grow by whatever happened: a few tables and
+// pools of the runtime and of the peers. It is 26 bytes a session.
+const heapNoise = 256 << 10
+
+// wantBack waits until the process has no more than before: goroutines and
+// descriptors exactly, the heap within 10 % and noise.
+func wantBack(t *testing.T, before holding) holding {
+	t.Helper()
+	deadline := time.Now().Add(longest)
+	for {
+		h := holdings()
+		if h.goroutines == before.goroutines && h.descriptors == before.descriptors && h.heap <= before.heap+before.heap/10+heapNoise {
+			return h
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("before: %v", before)
+			t.Errorf("after:  %v", h)
+			if h.goroutines != before.goroutines {
+				t.Logf("%s", stacks())
+			}
+			return h
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func holdings() (h holding) {
+	runtime.GC()
+	runtime.GC() // what the first has taken from pools
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	h.heap = m.HeapAlloc
+	for stack := range strings.SplitSeq(stacks(), "\n\n") {
+		if !strings.Contains(stack, "fasthttp.(*workerPool)") {
+			h.goroutines++
+		}
+	}
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		panic(err)
+	}
+	h.descriptors = len(fds)
+	return h
+}
+
+func stacks() string {
+	buf := make([]byte, 4<<20)
+	return string(buf[:runtime.Stack(buf, true)])
+}
