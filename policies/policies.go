@@ -38,6 +38,7 @@ func Default() Policy {
 		Name:              "default",
 		Heartbeat:         Heartbeat{Interval: 30 * time.Second, Timeout: 10 * time.Second, Jitter: 0.1, Liveness: LivenessAny},
 		UpstreamHeartbeat: UpstreamHeartbeat{Timeout: 10 * time.Second},
+		Lifetime:          Lifetime{Jitter: 0.1},
 		Stall:             Stall{Timeout: 30 * time.Second},
 		Release:           Release{Grace: 2 * time.Second},
 	}

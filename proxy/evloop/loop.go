@@ -29,6 +29,7 @@ type Loop struct {
 	}
 	read    []func() // the letters being read
 	stopped bool
+	gone    bool
 }
 
 // poller waits for readiness. Only wake may be called from other goroutines.
@@ -98,6 +99,8 @@ func (l *Loop) Run() error {
 		}
 		l.timers.expire(l.now)
 	}
+	for l.readMail() {
+	}
 	return nil
 }
 
@@ -110,7 +113,7 @@ func (l *Loop) until() time.Duration {
 	switch {
 	case !any:
 		return forever
-	case at <= l.now: // set for this turn after its timers were looked at
+	case at <= l.now+1: // its moment had come when it was set
 		return noWait
 	}
 	return at
@@ -135,8 +138,8 @@ func (l *Loop) takeTurns() {
 var ErrClosed = errors.New("event loop is closed")
 
 // Do has the loop call f in one of its next turns. It may be called from any
-// goroutine and never waits for f. After Close it returns ErrClosed, and f will
-// not be called.
+// goroutine and never waits for f. Once the loop has stopped or is closed it
+// returns ErrClosed, and f will not be called.
 func (l *Loop) Do(f func()) error {
 	l.mail.Lock()
 	defer l.mail.Unlock()
@@ -150,18 +153,22 @@ func (l *Loop) Do(f func()) error {
 	return nil
 }
 
-func (l *Loop) readMail() {
+// readMail calls what was asked by Do. Once the loop is stopped, it returns
+// false when no letter is left, and none comes any more.
+func (l *Loop) readMail() bool {
 	l.mail.Lock()
 	l.read, l.mail.letters = l.mail.letters, l.read[:0]
+	l.mail.closed = l.mail.closed || l.stopped && len(l.read) == 0
 	l.mail.Unlock()
 	for _, f := range l.read {
 		f()
 	}
 	clear(l.read)
+	return len(l.read) > 0
 }
 
-// Stop has Run return at the end of its turn, after what was asked by Do
-// before.
+// Stop has Run return at the end of its turn, when nothing that was asked by Do
+// is left.
 func (l *Loop) Stop() error {
 	return l.Do(func() { l.stopped = true })
 }
@@ -171,9 +178,9 @@ func (l *Loop) Stop() error {
 func (l *Loop) Close() error {
 	l.mail.Lock()
 	defer l.mail.Unlock()
-	if l.mail.closed {
+	if l.gone {
 		return nil
 	}
-	l.mail.closed = true
+	l.mail.closed, l.gone = true, true
 	return l.poller.close()
 }

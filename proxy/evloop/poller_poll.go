@@ -63,7 +63,7 @@ func (p *pollPoller) wait(until time.Duration) (ready []*Socket, woken bool, err
 		if !s.writable {
 			events |= unix.POLLOUT
 		}
-		if events != 0 {
+		if events != 0 || !s.hangup { // a break is told unasked, and once
 			p.fds = append(p.fds, unix.PollFd{Fd: s.fd, Events: events})
 			p.asked = append(p.asked, s)
 		}

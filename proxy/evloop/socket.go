@@ -66,7 +66,7 @@ func (s *Socket) Move(to *Socket, handler Handler) {
 	to.handler, to.queued = handler, false
 	s.open = false
 	s.loop.poller.replace(s, to)
-	if to.readable {
+	if to.readable || to.writable {
 		to.Again()
 	}
 }
@@ -84,8 +84,7 @@ func (s *Socket) dispatch() {
 	}
 }
 
-// Again has the handler called once more in the loop's next turn, after all
-// sockets that are ready now. A handler that takes only a bounded amount in one
+// Again has the handler called once more, after all sockets that are ready now. A handler that takes only a bounded amount in one
 // turn uses it to go on.
 func (s *Socket) Again() {
 	if s.open && !s.queued {

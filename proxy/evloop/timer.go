@@ -12,8 +12,10 @@ type Timer struct {
 	place int // in the queue, plus one; zero: not set
 }
 
-// Set has t expire at the moment at, instead of any earlier wish.
-func (l *Loop) Set(t *Timer, at time.Duration) { l.timers.set(t, at) }
+// Set has t expire at the moment at, instead of any earlier wish. A moment that
+// has come is the next turn's: a timer that its owner sets again and again
+// keeps no other from its turn.
+func (l *Loop) Set(t *Timer, at time.Duration) { l.timers.set(t, max(at, l.now+1)) }
 
 // Cancel has t not expire.
 func (l *Loop) Cancel(t *Timer) {
@@ -33,22 +35,13 @@ func (q timerQueue) next() (at time.Duration, any bool) {
 	return q[0].at, true
 }
 
-// expire tells the owners of all timers that are due. A timer set again by its
-// owner waits for the next call, however early it is due.
+// expire tells the owners of all timers that are due.
 func (q *timerQueue) expire(now time.Duration) {
-	for due := q.countDue(now, 0); due > 0 && len(*q) > 0 && (*q)[0].at <= now; due-- {
+	for len(*q) > 0 && (*q)[0].at <= now {
 		t := (*q)[0]
 		q.remove(0)
 		t.Owner.Expired()
 	}
-}
-
-// countDue counts the timers due at or below a place of the heap.
-func (q timerQueue) countDue(now time.Duration, place int) int {
-	if place >= len(q) || q[place].at > now {
-		return 0
-	}
-	return 1 + q.countDue(now, 2*place+1) + q.countDue(now, 2*place+2)
 }
 
 func (q *timerQueue) set(t *Timer, at time.Duration) {

@@ -34,8 +34,9 @@ const (
 	ErrTooBig Error = "message too big" // §7.4.1
 )
 
-// Position is a place in a stream of frames that are known to be whole. The
-// zero Position is the stream's beginning.
+// Position is a place in a stream of checked frames. The zero Position is the
+// stream's beginning. Every header in the bytes given to its methods is whole;
+// the last frame need not be.
 type Position struct {
 	rest       int64 // bytes up to the end of the frame
 	fragmented bool  // at the end of the frame, a message goes on
@@ -51,8 +52,7 @@ func (p *Position) FrameBoundary() bool { return p.rest == 0 }
 // frame between messages.
 func (p *Position) MessageBoundary() bool { return p.rest == 0 && !p.fragmented }
 
-// Skip moves n bytes on through b, which begins at the position. Every header
-// in b must be whole.
+// Skip moves n bytes on through b, which begins at the position.
 func (p *Position) Skip(b []byte, n int) {
 	for n > 0 {
 		if p.rest == 0 {
