@@ -58,6 +58,7 @@ func newServer(cfg *config.Config, log *slog.Logger, newLoop func() (*evloop.Loo
 	s.forwarder = newForwarder(cfg.Upstream.Address(), cfg.Upstream.DialTimeout, cfg.Upstream.HandshakeTimeout, cfg.TrustedProxies, log)
 	s.resolver.address = cfg.Upstream.Address()
 	s.http.Handler = s.serve
+	s.http.Logger = slog.NewLogLogger(log.Handler(), slog.LevelDebug) // clients' errors
 	configureServer(&s.http)
 	if err := s.bind(); err != nil {
 		s.close()
@@ -86,7 +87,7 @@ func (s *Server) bind() error {
 		if err != nil {
 			return fmt.Errorf("listeners[%d].address: %w", i, err)
 		}
-		s.listeners = append(s.listeners, ln)
+		s.listeners = append(s.listeners, patientListener{ln, s.log})
 	}
 	if s.config.Admin.Address == "" {
 		return nil
@@ -145,7 +146,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	for _, ln := range s.listeners {
 		servers.Go(func() {
-			if err := s.http.Serve(ln); err != nil {
+			if err := s.http.Serve(ln); err != nil && !errors.Is(err, net.ErrClosed) {
 				failed(fmt.Errorf("serve %s: %w", ln.Addr(), err))
 			}
 		})
@@ -161,6 +162,9 @@ func (s *Server) Run(ctx context.Context) error {
 
 	<-ctx.Done()
 	s.drain()
+	for _, ln := range s.listeners {
+		_ = ln.Close() // Shutdown passes by a listener that is not served yet
+	}
 
 	s.forwarder.close()
 	for _, w := range s.workers {
@@ -208,6 +212,9 @@ func (s *Server) drain() {
 	// The listeners answer 503 up to here, so that a client that comes back
 	// early is told so. Plain requests may end within what is left of the time.
 	_ = s.http.ShutdownWithContext(timeout)
+	for _, ln := range s.listeners {
+		_ = ln.Close() // fasthttp does not know one that it has yet to serve
+	}
 	for _, w := range s.workers {
 		_ = w.loop.Do(w.abort)
 	}
