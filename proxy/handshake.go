@@ -100,8 +100,9 @@ func (s *Server) handshake(ctx *fasthttp.RequestCtx) {
 	if err != nil {
 		s.leave()
 		refuse(ctx, err)
-		if err == errUpgradeVersion { // RFC 6455 §4.4
+		if err == errUpgradeVersion { // RFC 6455 §4.4, RFC 9110 §15.5.22
 			ctx.Response.Header.Set(fasthttp.HeaderSecWebSocketVersion, "13")
+			ctx.Response.Header.Set(fasthttp.HeaderUpgrade, "websocket")
 		}
 		return
 	}
