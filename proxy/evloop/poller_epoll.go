@@ -141,7 +141,7 @@ func (p *epoll) poll(until time.Duration) error {
 // found asks for events without waiting, and so without a word to Go's
 // scheduler; it reports whether there is something to act on.
 func (p *epoll) found(uintptr) bool {
-	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd),
+	n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd),
 		uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), 0, 0, 0)
 	p.n, p.err = int(n), nil
 	if errno != 0 {
