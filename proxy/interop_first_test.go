@@ -99,7 +99,7 @@ func (f *interopFirst) client(address string, worker, i int) error {
 		return fmt.Errorf("handshake answered with %s", response.Status)
 	}
 	for _, want := range []string{"welcome", text} {
-		if frame, err := ws.ReadFrame(r); err != nil {
+		if frame, err := interopReadFrame(r); err != nil {
 			return fmt.Errorf("read %q: %w", want, err)
 		} else if string(frame.Payload) != want {
 			return fmt.Errorf("got %q, want %q", frame.Payload, want)
@@ -131,7 +131,7 @@ func (f *interopFirst) upstream(conn net.Conn) error {
 	if _, err := conn.Write(answer.Bytes()); err != nil {
 		return err
 	}
-	message, err := ws.ReadFrame(r)
+	message, err := interopReadFrame(r)
 	if err != nil {
 		return fmt.Errorf("read message: %w", err)
 	}

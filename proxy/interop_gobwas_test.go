@@ -102,7 +102,7 @@ func (p *interopPeer) readGobwas(r io.Reader, role ws.State, send func(ws.Frame)
 	var message interopMessage
 	var state wsflate.MessageState
 	for {
-		f, err := ws.ReadFrame(r)
+		f, err := interopReadFrame(r)
 		if err != nil {
 			return interopClose{reason: err.Error()}
 		}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -123,6 +124,19 @@ func (w *interopWire) send(frames ...ws.Frame) {
 	w.text(string(interopBytes(w.role, frames...)))
 }
 
+// interopReadFrame reads one frame of a length that a test may expect.
+func interopReadFrame(r io.Reader) (f ws.Frame, err error) {
+	if f.Header, err = ws.ReadHeader(r); err != nil {
+		return f, err
+	}
+	if f.Header.Length > 128<<20 {
+		return f, fmt.Errorf("frame of %d bytes", f.Header.Length)
+	}
+	f.Payload = make([]byte, f.Header.Length)
+	_, err = io.ReadFull(r, f.Payload)
+	return f, err
+}
+
 // interopBytes returns frames as role sends them.
 func interopBytes(role ws.State, frames ...ws.Frame) []byte {
 	var b bytes.Buffer
@@ -139,7 +153,7 @@ func interopBytes(role ws.State, frames ...ws.Frame) []byte {
 // client has sent it.
 func (w *interopWire) frame() ws.Frame {
 	w.t.Helper()
-	f, err := ws.ReadFrame(w.r)
+	f, err := interopReadFrame(w.r)
 	if err != nil {
 		w.t.Fatalf("read frame: %v", err)
 	}
