@@ -10,10 +10,11 @@ import (
 func TestHeartbeat(t *testing.T) {
 	t.Parallel()
 	h := policies.Heartbeat{Interval: 30 * second, Timeout: 10 * second, CloseCode: 4000}
-	any, pong, off := h, h, h
+	any, pong, off, quick := h, h, h, h
 	any.Liveness = policies.LivenessAny
 	pong.Liveness = policies.LivenessPong
 	off.Interval = 0
+	quick.Interval = 3 * second
 	lost := endsNow(policies.HeartbeatTimeout, 4000)
 
 	opened := policies.Facts{Opened: 100 * second}
@@ -34,6 +35,7 @@ func TestHeartbeat(t *testing.T) {
 		{"upstream's frames are no life of the client", any.Check, other, 130 * second, pingClient, policies.Never},
 		{"only pongs count: frames put nothing off", pong.Check, chatty, 130 * second, pingClient, policies.Never},
 		{"the timeout runs", any.Check, pinged, 139 * second, nothing, 140 * second},
+		{"a sign of life can bring the next ping before the timeout", quick.Check, pinged, 131 * second, nothing, 134 * second},
 		{"the timeout is over", any.Check, pinged, 140 * second, lost, policies.Never},
 		{"no timeout for a ping that is not written", any.Check, queued, 900 * second, nothing, policies.Never},
 		{"answered: the next interval", any.Check, answered, 140 * second, nothing, 162 * second},
@@ -132,6 +134,9 @@ func TestStall(t *testing.T) {
 	both := policies.Facts{Opened: 100 * second, ClientWaits: 205 * second, UpstreamWaits: 200 * second}
 	bothToo := policies.Facts{Opened: 100 * second, ClientWaits: 200 * second, UpstreamWaits: 205 * second}
 
+	system := policies.Facts{Opened: 100 * second, ClientQueued: 200 * second}
+	systemToo := policies.Facts{Opened: 100 * second, UpstreamWaits: 205 * second, UpstreamQueued: 200 * second}
+
 	run(t, []ask{
 		{"nothing waits", on.Check, none, 900 * second, nothing, policies.Never},
 		{"the client may still take something", on.Check, client, 209 * second, nothing, 210 * second},
@@ -140,6 +145,9 @@ func TestStall(t *testing.T) {
 		{"upstream has taken nothing", on.Check, upstream, 210 * second, stalled, policies.Never},
 		{"upstream waits for longer", on.Check, both, 210 * second, stalled, policies.Never},
 		{"the client waits for longer", on.Check, bothToo, 209 * second, nothing, 210 * second},
+		{"the client's system may still take something", on.Check, system, 209 * second, nothing, 210 * second},
+		{"the client's system has taken nothing", on.Check, system, 210 * second, stalled, policies.Never},
+		{"upstream's system waits for longer", on.Check, systemToo, 210 * second, stalled, policies.Never},
 		{"off", off.Check, client, 900 * second, nothing, policies.Never},
 	})
 }

@@ -76,23 +76,6 @@ func drainSessions(t *testing.T, sessions int, spread time.Duration) []int {
 	return tenths
 }
 
-// leave reads a close frame, answers it and closes. Unlike want, it may be
-// called by any goroutine.
-func (p *peer) leave(code uint16, reason string) {
-	first, payload, err := p.read()
-	want := string([]byte{byte(code >> 8), byte(code)}) + reason
-	if err != nil || first != closing || payload != want {
-		p.t.Errorf("%s: read %#x %q (%v), want a close frame with %d %s", p.name, first, payload, err, code, reason)
-	}
-	_, _ = p.conn.Write(p.closeFrame(code, ""))
-	if p.masks {
-		if n, err := p.rest(); n != 0 || err != nil {
-			p.t.Errorf("%s: %d bytes and %v behind the close frame", p.name, n, err)
-		}
-	}
-	p.end()
-}
-
 // A stuck session delays the drain to its timeout, is reset then, and delays no
 // other session.
 func TestDrainResetsStuckSessions(t *testing.T) {

@@ -213,6 +213,23 @@ func (p *peer) answerClose(code uint16) {
 	p.end()
 }
 
+// leave reads a close frame, answers it and closes. Unlike want, it may be
+// called by any goroutine.
+func (p *peer) leave(code uint16, reason string) {
+	first, payload, err := p.read()
+	want := string([]byte{byte(code >> 8), byte(code)}) + reason
+	if err != nil || first != closing || payload != want {
+		p.t.Errorf("%s: read %#x %q (%v), want a close frame with %d %s", p.name, first, payload, err, code, reason)
+	}
+	_, _ = p.conn.Write(p.closeFrame(code, ""))
+	if p.masks {
+		if n, err := p.rest(); n != 0 || err != nil {
+			p.t.Errorf("%s: %d bytes and %v behind the close frame", p.name, n, err)
+		}
+	}
+	p.end()
+}
+
 // end closes the connection: its peer reads the end of the stream.
 func (p *peer) end() { _ = p.conn.Close() }
 

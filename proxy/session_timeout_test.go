@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -105,21 +106,17 @@ func TestMaxAge(t *testing.T) {
 	t.Parallel()
 	const most, jitter, sessions = 800 * time.Millisecond, 0.5, 32
 	w := start(t, policies.Policy{Lifetime: policies.Lifetime{Max: most, Jitter: jitter}})
-	var peers [sessions][2]*peer
-	for i := range peers {
+	var leaving sync.WaitGroup
+	for range sessions {
 		client, upstream := w.open()
 		client.send(client.frame(text, "busy"))
 		upstream.want(text, "busy")
-		peers[i] = [2]*peer{client, upstream}
+		leaving.Go(func() { client.leave(1012, "max_age") })
+		leaving.Go(func() { upstream.leave(1001, "max_age") })
 	}
-	for _, p := range peers {
-		p[0].wantClose(1012, "max_age")
-		p[1].wantClose(1001, "max_age")
-		p[0].end()
-		p[1].end()
-	}
+	leaving.Wait()
 	var ages []time.Duration
-	for range peers {
+	for range sessions {
 		ages = append(ages, w.wantEnd(policies.MaxAge, 1012).duration)
 	}
 	youngest, oldest := slices.Min(ages), slices.Max(ages)
