@@ -85,10 +85,11 @@ func (p *epoll) release(s *Socket) error {
 func (p *epoll) replace(s, by *Socket) { p.sockets[s.fd] = by }
 
 func (p *epoll) wait(until time.Duration) (ready []*Socket, woken bool, err error) {
+	clear(p.ready) // while waiting, keep no socket that has gone
+	p.ready = p.ready[:0]
 	if err := p.poll(until); err != nil {
 		return nil, false, err
 	}
-	p.ready = p.ready[:0]
 	for _, event := range p.events[:p.n] {
 		if event.Fd == int32(p.eventfd) {
 			woken = true

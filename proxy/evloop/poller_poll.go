@@ -53,6 +53,8 @@ func (p *pollPoller) release(s *Socket) error {
 func (p *pollPoller) replace(s, by *Socket) { p.sockets[slices.Index(p.sockets, s)] = by }
 
 func (p *pollPoller) wait(until time.Duration) (ready []*Socket, woken bool, err error) {
+	clear(p.ready) // while waiting, keep no socket that has gone
+	p.ready = p.ready[:0]
 	p.fds = append(p.fds[:0], unix.PollFd{Fd: int32(p.wakeR), Events: unix.POLLIN})
 	p.asked = p.asked[:0]
 	for _, s := range p.sockets {
@@ -71,7 +73,6 @@ func (p *pollPoller) wait(until time.Duration) (ready []*Socket, woken bool, err
 	if _, err := unix.Poll(p.fds, milliseconds(until)); err != nil && !errors.Is(err, unix.EINTR) {
 		return nil, false, err
 	}
-	p.ready = p.ready[:0]
 	for i, s := range p.asked {
 		got := p.fds[i+1].Revents
 		if got == 0 {

@@ -60,13 +60,13 @@ func (l *Loop) Connect(s *Socket, address netip.AddrPort, prepare func(fd int) e
 }
 
 // Move makes to what s was, with another handler; s is no longer open. The
-// handler is called for what s has not used up.
+// handler is called for what s has not read; what s is ready for stays noted.
 func (s *Socket) Move(to *Socket, handler Handler) {
 	*to = *s
 	to.handler, to.queued = handler, false
 	s.open = false
 	s.loop.poller.replace(s, to)
-	if to.readable || to.writable {
+	if to.readable {
 		to.Again()
 	}
 }
