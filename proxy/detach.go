@@ -14,8 +14,9 @@ import (
 // poller. It returns its descriptor, which is the caller's to close, and the
 // bytes that fasthttp's reader has taken from it already.
 //
-// The descriptor is a duplicate. The original is closed by fasthttp when its
-// handler returns, for only so does Go's poller let go of it.
+// The descriptor is a duplicate, and the original is closed: only so does Go's
+// poller let go of it. That cannot be left to fasthttp, for while there are two,
+// closing one neither ends the connection nor an event loop's watch of it.
 func detachHijacked(conn net.Conn) (fd int, early []byte, err error) {
 	early, err = readBuffered(conn)
 	if err != nil {
@@ -38,6 +39,7 @@ func detachHijacked(conn net.Conn) (fd int, early []byte, err error) {
 	if err := errors.Join(controlErr, err); err != nil {
 		return -1, nil, err
 	}
+	_ = conn.Close()
 	return fd, early, nil
 }
 

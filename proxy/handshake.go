@@ -91,14 +91,13 @@ func validKey(key []byte) bool {
 // upstream's own answer, and its proof of having read the request, that the
 // client gets.
 func (s *Server) handshake(ctx *fasthttp.RequestCtx) {
-	if !s.enter() {
+	if !s.ready() {
 		refuse(ctx, errDraining)
 		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, s.retryAfter())
 		return
 	}
 	o, err := s.admit(ctx)
 	if err != nil {
-		s.leave()
 		refuse(ctx, err)
 		if err == errUpgradeVersion { // RFC 6455 §4.4, RFC 9110 §15.5.22
 			ctx.Response.Header.Set(fasthttp.HeaderSecWebSocketVersion, "13")
@@ -106,8 +105,9 @@ func (s *Server) handshake(ctx *fasthttp.RequestCtx) {
 		}
 		return
 	}
-	// Without a response of fasthttp's own, nothing keeps the handler from
-	// being called: no Connection: close, and no client that has gone.
+	// Without a response of fasthttp's own, no Connection: close keeps the
+	// handler from being called. A client that has gone still can, where the
+	// answers to earlier requests wait for it: nothing is held for it yet.
 	ctx.HijackSetNoResponse(true)
 	ctx.Hijack(func(client net.Conn) { s.begin(o, client) })
 }
@@ -144,8 +144,12 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx) (*opening, error) {
 	}, nil
 }
 
-// begin hands the client to an event loop.
+// begin hands the client to an event loop, unless a drain has begun meanwhile:
+// then its connection is closed.
 func (s *Server) begin(o *opening, client net.Conn) {
+	if !s.enter() {
+		return
+	}
 	var err error
 	if o.clientFD, o.fromClient, err = detachHijacked(client); err == nil {
 		o.worker = s.workers[s.next.Add(1)%uint32(len(s.workers))]

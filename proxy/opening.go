@@ -147,11 +147,12 @@ func (o *opening) read() {
 // statusOf returns the status of a response's head; 0 if it has none.
 func statusOf(head []byte) int {
 	version, rest, _ := bytes.Cut(head, []byte(" "))
-	if string(version) != "HTTP/1.1" || len(rest) < 3 {
+	old := string(version) == "HTTP/1.0"
+	if !old && string(version) != "HTTP/1.1" || len(rest) < 3 {
 		return 0
 	}
 	status, err := strconv.Atoi(string(rest[:3]))
-	if err != nil {
+	if err != nil || old && status < 200 { // it can refuse, but not switch
 		return 0
 	}
 	return status
@@ -241,17 +242,22 @@ func acceptKey(key []byte) string {
 func (o *opening) fail(refused, cause error) {
 	o.end()
 	o.upstream.Close()
-	go o.answerBy(func(*answered) error {
-		o.server.log.Warn("handshake failed", "client", o.client, "reason", refused, "error", cause)
-		return refused
-	})
+	go func() {
+		defer o.server.leave()
+		o.answerBy(func(*answered) error {
+			o.server.log.Warn("handshake failed", "client", o.client, "reason", refused, "error", cause)
+			return refused
+		})
+	}()
 }
 
 // passOn gives the client upstream's refusal as it is; begun is what has been
-// read of it.
+// read of it. It may go on for any time: a drain waits for it no longer than
+// for any other response.
 func (o *opening) passOn(begun []byte) {
 	o.end()
 	fd, err := o.upstream.Detach()
+	o.server.leave()
 	go o.answerBy(func(a *answered) error {
 		if err != nil {
 			return err
@@ -260,30 +266,31 @@ func (o *opening) passOn(begun []byte) {
 		if err != nil {
 			return err
 		}
-		a.upstream = &upstreamConn{Conn: conn, br: bufio.NewReader(io.MultiReader(bytes.NewReader(begun), conn))}
+		br := readers.Get().(*bufio.Reader)
+		br.Reset(io.MultiReader(bytes.NewReader(begun), conn))
+		a.upstream = &upstreamConn{Conn: conn, br: br}
 		return nil
 	})
 }
 
 // answerBy has fasthttp answer the client after all, from a goroutine.
 func (o *opening) answerBy(prepare func(*answered) error) {
-	defer o.server.leave()
 	conn, err := attach(o.clientFD)
 	if err != nil {
 		o.server.log.Error("handshake not answered", "error", err)
 		return
 	}
-	a := &answered{Conn: conn, request: o.request}
+	a := &answered{Conn: conn, request: "GET / HTTP/1.1\r\nHost: upstream\r\n\r\n"}
 	a.refused = prepare(a)
 	_ = o.server.http.ServeConn(a)
 }
 
 // answered is a client's connection that fasthttp has given up for a session
-// that does not come about. It is served a second time, from the same request,
-// now that the answer is known.
+// that does not come about. It is served a second time, now that the answer is
+// known; of the request nothing matters any more but that it is a GET.
 type answered struct {
 	net.Conn
-	request  []byte        // not read again yet
+	request  string        // not read yet
 	upstream *upstreamConn // has the answer, if refused is nil
 	refused  error
 }

@@ -162,9 +162,6 @@ func (s *Server) Run(ctx context.Context) error {
 
 	<-ctx.Done()
 	s.drain()
-	for _, ln := range s.listeners {
-		_ = ln.Close() // Shutdown passes by a listener that is not served yet
-	}
 
 	s.forwarder.close()
 	for _, w := range s.workers {

@@ -111,8 +111,7 @@ func (s *session) supervise() {
 			s.facts.UpstreamPingQueued = true
 			s.upstream.ping()
 		case policies.End:
-			if verdict.Cause == policies.HeartbeatTimeout && s.pingUnderWay() {
-				s.facts.ClientPing = now
+			if s.excused(verdict.Cause, now) {
 				continue
 			}
 			if verdict.Urgent {
@@ -178,6 +177,20 @@ func (s *session) pinged(d *side) {
 		s.facts.UpstreamPing, s.facts.UpstreamPingQueued = s.worker.loop.Now(), false
 	}
 	s.recheck()
+}
+
+// excused has a peer that could not answer a ping, or whose answer may still lie
+// unread behind what the other one takes slowly, be waited for anew.
+func (s *session) excused(cause policies.Cause, now policies.Moment) bool {
+	switch {
+	case cause == policies.HeartbeatTimeout && (s.client.socket.Readable() || s.pingUnderWay()):
+		s.facts.ClientPing = now
+	case cause == policies.UpstreamTimeout && s.upstream.socket.Readable():
+		s.facts.UpstreamPing = now
+	default:
+		return false
+	}
+	return true
 }
 
 // pingUnderWay reports whether the client has not been able to answer: its system

@@ -220,6 +220,7 @@ func (d *side) lost() {
 	d.socket.Close()
 	d.out.discard()
 	d.sealed, d.held = true, nil
+	d.peer().socket.Again() // it may have been waiting for this one
 	d.session.sawLoss(d)
 }
 
