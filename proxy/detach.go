@@ -57,10 +57,11 @@ func readBuffered(conn net.Conn) (b []byte, err error) {
 	if err := conn.SetReadDeadline(time.Unix(1, 0)); err != nil {
 		return nil, err
 	}
-	var buf [512]byte
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
 	for {
-		n, err := conn.Read(buf[:])
-		b = append(b, buf[:n]...)
+		n, err := conn.Read(*buf)
+		b = append(b, (*buf)[:n]...)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return b, nil
 		}

@@ -4,69 +4,112 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"sync/atomic"
 	"time"
-
-	"wswarden/policies"
 )
 
-// record is all that is told of a session when it has ended.
-type record struct {
-	id       uint64
-	policy   string
-	address  netip.Addr
-	cause    policies.Cause
-	code     uint16
-	duration time.Duration
+// journal is a slog.Handler that hands records to another one on a goroutine of
+// its own: a log that nobody reads holds up no event loop, no client and no
+// drain. What does not fit its queue is dropped, counted and told.
+type journal struct {
+	slog.Handler
+	*journalQueue
 }
 
-// journal writes records to the log on a goroutine of its own, so that a slow
-// log holds up no event loop. What does not fit its queue is counted and told.
-type journal struct {
-	log     *slog.Logger
-	queue   chan record
+type journalQueue struct {
+	entries chan journalEntry
 	dropped atomic.Uint64
+	closing chan struct{}
 	done    chan struct{}
 }
 
-func newJournal(log *slog.Logger) *journal {
-	j := &journal{log: log, queue: make(chan record, 4096), done: make(chan struct{})}
-	go j.run()
-	return j
+type journalEntry struct {
+	handler slog.Handler
+	record  slog.Record
 }
 
-// write may be called from any goroutine, and not after close.
-func (j *journal) write(r record) {
-	if !j.log.Enabled(context.Background(), slog.LevelInfo) {
-		return
+// journalPatience bounds the wait for a log that takes nothing any more.
+const journalPatience = time.Second
+
+func newJournal(handler slog.Handler) *journal {
+	q := &journalQueue{
+		entries: make(chan journalEntry, 4096),
+		closing: make(chan struct{}),
+		done:    make(chan struct{}),
 	}
+	go q.run()
+	return &journal{handler, q}
+}
+
+// Handle never blocks.
+func (j *journal) Handle(_ context.Context, r slog.Record) error {
 	select {
-	case j.queue <- r:
+	case j.entries <- journalEntry{j.Handler, r}:
 	default:
 		j.dropped.Add(1)
 	}
+	return nil
 }
 
-// close returns when everything is written.
-func (j *journal) close() {
-	close(j.queue)
-	<-j.done
+func (j *journal) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &journal{j.Handler.WithAttrs(attrs), j.journalQueue}
 }
 
-func (j *journal) run() {
-	defer close(j.done)
-	for r := range j.queue {
-		j.log.LogAttrs(context.Background(), slog.LevelInfo, "session ended",
-			slog.String("session", fmt.Sprintf("%016x", r.id)),
-			slog.String("policy", r.policy),
-			slog.String("client", r.address.String()),
-			slog.String("cause", r.cause.String()),
-			slog.Int("close_code", int(r.code)),
-			slog.String("duration", r.duration.Round(time.Millisecond).String()),
-		)
-		if n := j.dropped.Swap(0); n > 0 {
-			j.log.Warn("log too slow: session records dropped", "records", n)
+func (j *journal) WithGroup(name string) slog.Handler {
+	return &journal{j.Handler.WithGroup(name), j.journalQueue}
+}
+
+// close returns when everything is written, or when the log has had its time.
+// What comes later is dropped.
+func (q *journalQueue) close() {
+	close(q.closing)
+	select {
+	case <-q.done:
+	case <-time.After(journalPatience):
+	}
+}
+
+func (q *journalQueue) run() {
+	defer close(q.done)
+	for {
+		select {
+		case e := <-q.entries:
+			q.write(e)
+			continue
+		default:
+		}
+		select {
+		case e := <-q.entries:
+			q.write(e)
+		case <-q.closing:
+			if len(q.entries) == 0 {
+				return
+			}
 		}
 	}
+}
+
+func (q *journalQueue) write(e journalEntry) {
+	_ = e.handler.Handle(context.Background(), e.record)
+	if n := q.dropped.Swap(0); n > 0 {
+		r := slog.NewRecord(time.Now(), slog.LevelWarn, "log too slow, records dropped", 0)
+		r.AddAttrs(slog.Uint64("records", n))
+		_ = e.handler.Handle(context.Background(), r)
+	}
+}
+
+// ended is called by a worker for each session it has forgotten.
+func (s *Server) ended(e *session) {
+	defer s.leave()
+	if !s.log.Enabled(context.Background(), slog.LevelInfo) {
+		return
+	}
+	s.log.LogAttrs(context.Background(), slog.LevelInfo, "session ended",
+		slog.String("session", fmt.Sprintf("%016x", e.id)),
+		slog.String("policy", e.policy.Name),
+		slog.String("client", e.address.String()),
+		slog.String("cause", e.cause.String()),
+		slog.Int("close_code", int(e.code)),
+		slog.String("duration", (e.worker.loop.Now()-e.facts.Opened).Round(time.Millisecond).String()),
+	)
 }

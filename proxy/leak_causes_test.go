@@ -124,15 +124,7 @@ func TestNothingIsLeft(t *testing.T) {
 	for cause := range endings {
 		end(cause, 1000)
 	}
-	before := holdings()
-	for {
-		time.Sleep(100 * time.Millisecond)
-		if h := holdings(); h.descriptors == before.descriptors && h.goroutines == before.goroutines {
-			break
-		} else {
-			before = h
-		}
-	}
+	before := settled()
 	t.Logf("before: %v", before)
 	for _, cause := range policies.Causes() {
 		if cause == policies.Drain {
@@ -176,12 +168,10 @@ func TestNothingIsLeftByDrain(t *testing.T) {
 		})
 	}
 	drain("first", leakSessions/servers)
-	before := holdings()
+	before := settled()
 	began := time.Now()
 	for i := range servers {
 		drain(strconv.Itoa(i), leakSessions/servers)
-		// The peers of the first sessions may not all have closed before.
-		before.descriptors = min(before.descriptors, holdings().descriptors)
 	}
 	took := time.Since(began)
 	after := wantBack(t, before)
@@ -224,6 +214,20 @@ func wantBack(t *testing.T, before holding) holding {
 			return h
 		}
 		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// settled returns what the process has once that does not change any more: peers
+// of earlier sessions may still be closing.
+func settled() holding {
+	before := holdings()
+	for {
+		time.Sleep(100 * time.Millisecond)
+		h := holdings()
+		if h.descriptors == before.descriptors && h.goroutines == before.goroutines {
+			return h
+		}
+		before = h
 	}
 }
 

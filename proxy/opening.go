@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -32,6 +33,7 @@ type opening struct {
 	upstream  evloop.Socket
 	timer     evloop.Timer
 	addresses []netip.AddrPort // not tried yet
+	dialUntil policies.Moment  // for all of them
 	request   []byte           // not sent yet
 	unsent    []byte
 	answer    []byte // read so far, if that was not all of the head
@@ -60,15 +62,17 @@ func (o *opening) begin() {
 		return
 	}
 	o.timer.Owner = o
-	o.worker.loop.Set(&o.timer, o.worker.loop.Now()+o.server.config.Upstream.DialTimeout)
+	o.dialUntil = o.worker.loop.Now() + o.server.config.Upstream.DialTimeout
 	o.dial(errors.New("name has no address"))
 }
 
-// dial connects to the next address; err is why the one before could not be
-// reached.
+// dial connects to the next address, for its share of the time that is left; err
+// is why the one before could not be reached.
 func (o *opening) dial(err error) {
 	for len(o.addresses) > 0 {
 		o.unsent = o.request
+		now := o.worker.loop.Now()
+		o.worker.loop.Set(&o.timer, now+(o.dialUntil-now)/time.Duration(len(o.addresses)))
 		address := o.addresses[0]
 		o.addresses = o.addresses[1:]
 		prepare := func(fd int) error { return tuneSocket(fd, o.server.config) }
@@ -101,10 +105,14 @@ func (o *opening) Ready() {
 
 // Expired is called by the loop when upstream has taken too long.
 func (o *opening) Expired() {
-	if len(o.unsent) == len(o.request) {
-		o.fail(errNotTaken, nil)
-	} else {
+	switch {
+	case len(o.unsent) < len(o.request):
 		o.fail(errNotAnswered, nil)
+	case len(o.addresses) > 0:
+		o.upstream.Close()
+		o.dial(errNotTaken)
+	default:
+		o.fail(errNotTaken, nil)
 	}
 }
 
@@ -309,8 +317,14 @@ func (a *answered) NetConn() net.Conn { return a.Conn }
 
 // answer is what serve does for such a connection.
 func (a *answered) answer(ctx *fasthttp.RequestCtx, f *forwarder) {
-	if a.refused != nil {
-		refuse(ctx, a.refused)
+	var refused *refusal
+	switch {
+	case errors.As(a.refused, &refused):
+		refuse(ctx, refused)
+		return
+	case a.refused != nil:
+		f.fail(ctx, a.refused)
+		ctx.SetConnectionClose()
 		return
 	}
 	if err := a.upstream.readHead(&ctx.Response.Header); err != nil {

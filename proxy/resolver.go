@@ -18,31 +18,36 @@ type resolver struct {
 
 	mu    sync.Mutex
 	found []netip.AddrPort
+	err   error
 	until time.Time // zero: for ever
 }
 
-const resolveEvery = 5 * time.Second
+const (
+	resolveEvery = 5 * time.Second
+	retryEvery   = time.Second // so that handshakes do not queue for a failure
+)
 
 // lookup may be called from any goroutine and can take up to timeout.
 func (r *resolver) lookup(timeout time.Duration) ([]netip.AddrPort, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.found) > 0 && (r.until.IsZero() || time.Now().Before(r.until)) {
-		return r.found, nil
+	if time.Now().Before(r.until) || len(r.found) > 0 && r.until.IsZero() {
+		return r.found, r.err
 	}
 	if literal, err := netip.ParseAddrPort(r.address); err == nil {
 		r.found = []netip.AddrPort{literal}
 		return r.found, nil
 	}
 	found, err := resolve(r.address, timeout)
-	if err != nil && len(r.found) == 0 {
-		return nil, err
+	switch {
+	case err == nil:
+		r.found, r.err, r.until = found, nil, time.Now().Add(resolveEvery)
+	case len(r.found) > 0:
+		r.until = time.Now().Add(retryEvery)
+	default:
+		r.err, r.until = err, time.Now().Add(retryEvery)
 	}
-	if err == nil {
-		r.found = found
-	}
-	r.until = time.Now().Add(resolveEvery)
-	return r.found, nil
+	return r.found, r.err
 }
 
 func resolve(address string, timeout time.Duration) ([]netip.AddrPort, error) {

@@ -54,11 +54,12 @@ func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
 }
 
 func newServer(cfg *config.Config, log *slog.Logger, newLoop func() (*evloop.Loop, error)) (*Server, error) {
-	s := &Server{config: cfg, log: log, journal: newJournal(log)}
-	s.forwarder = newForwarder(cfg.Upstream.Address(), cfg.Upstream.DialTimeout, cfg.Upstream.HandshakeTimeout, cfg.TrustedProxies, log)
+	s := &Server{config: cfg, journal: newJournal(log.Handler())}
+	s.log = slog.New(s.journal)
+	s.forwarder = newForwarder(cfg.Upstream.Address(), cfg.Upstream.DialTimeout, cfg.Upstream.HandshakeTimeout, cfg.TrustedProxies, s.log)
 	s.resolver.address = cfg.Upstream.Address()
 	s.http.Handler = s.serve
-	s.http.Logger = slog.NewLogLogger(log.Handler(), slog.LevelDebug) // clients' errors
+	s.http.Logger = slog.NewLogLogger(s.journal, slog.LevelDebug) // clients' errors
 	configureServer(&s.http)
 	if err := s.bind(); err != nil {
 		s.close()
@@ -239,12 +240,6 @@ func (s *Server) enter() bool {
 }
 
 func (s *Server) leave() { s.inside.Done() }
-
-// ended is called by a worker for each session it has forgotten.
-func (s *Server) ended(r record) {
-	s.journal.write(r)
-	s.leave()
-}
 
 // serve answers one HTTP request.
 func (s *Server) serve(ctx *fasthttp.RequestCtx) {

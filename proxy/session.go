@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
-	"time"
 
 	"wswarden/policies"
 	"wswarden/proxy/evloop"
@@ -88,156 +87,6 @@ func (s *session) Expired() {
 	}
 }
 
-// supervise asks the policy what to do, does it, and sets the timer to the
-// moment at which to ask again.
-func (s *session) supervise() {
-	now := s.worker.loop.Now()
-	every := s.policy.Stall.LookEvery()
-	if every > 0 && now >= s.looked+every {
-		s.look(now)
-	}
-	for s.cause == policies.NoCause {
-		if s.drainAt != 0 && now >= s.drainAt {
-			drain := &s.worker.server.config.Drain
-			s.finish(policies.Verdict{Cause: policies.Drain, Code: drain.CloseCode}, s.worker.drainDeadline)
-			return
-		}
-		verdict, next := s.policy.Check(&s.facts, now)
-		switch verdict.Action {
-		case policies.PingClient:
-			s.facts.ClientPingQueued = true
-			s.client.ping()
-		case policies.PingUpstream:
-			s.facts.UpstreamPingQueued = true
-			s.upstream.ping()
-		case policies.End:
-			if s.excused(verdict.Cause, now) {
-				continue
-			}
-			if verdict.Urgent {
-				s.end(verdict, "")
-			} else {
-				s.finish(verdict, now+s.policy.Release.Grace)
-			}
-			return
-		default:
-			next = policies.Earlier(next, s.drainAt)
-			if every > 0 {
-				next = policies.Earlier(next, s.looked+every)
-			}
-			if next == policies.Never {
-				s.worker.loop.Cancel(&s.timer)
-			} else {
-				s.worker.loop.Set(&s.timer, next)
-			}
-			return
-		}
-	}
-}
-
-// recheck has the policy asked again at the end of this turn: something has
-// happened that can make its answer come earlier.
-func (s *session) recheck() {
-	if s.cause == policies.NoCause && !s.finishing {
-		s.worker.loop.Set(&s.timer, s.worker.loop.Now())
-	}
-}
-
-// sawFrame notes a sign of life.
-func (s *session) sawFrame(d *side) {
-	if d.isClient() {
-		s.facts.ClientFrame = s.worker.loop.Now()
-	} else {
-		s.facts.UpstreamFrame = s.worker.loop.Now()
-	}
-}
-
-// sawPong notes the answer to a ping of ours.
-func (s *session) sawPong(d *side) {
-	if d.isClient() {
-		s.facts.ClientPong = s.worker.loop.Now()
-	}
-}
-
-// sawData notes that bytes of a data message have passed.
-func (s *session) sawData(d *side) {
-	s.facts.Message = s.worker.loop.Now()
-	if s.facts.ClientMessage == 0 && d.isClient() {
-		s.facts.ClientMessage = s.facts.Message
-	}
-}
-
-// pinged notes that a ping of ours is written: its timeout runs from now on.
-func (s *session) pinged(d *side) {
-	if d.isClient() {
-		s.facts.ClientPing, s.facts.ClientPingQueued = s.worker.loop.Now(), false
-		outstanding, acked := d.socket.Outstanding()
-		s.pingAcked, s.pingEnd = acked, acked+outstanding
-	} else {
-		s.facts.UpstreamPing, s.facts.UpstreamPingQueued = s.worker.loop.Now(), false
-	}
-	s.recheck()
-}
-
-// excused has a peer that could not answer a ping, or whose answer may still lie
-// unread behind what the other one takes slowly, be waited for anew.
-func (s *session) excused(cause policies.Cause, now policies.Moment) bool {
-	switch {
-	case cause == policies.HeartbeatTimeout && (s.client.socket.Readable() || s.pingUnderWay()):
-		s.facts.ClientPing = now
-	case cause == policies.UpstreamTimeout && s.upstream.socket.Readable():
-		s.facts.UpstreamPing = now
-	default:
-		return false
-	}
-	return true
-}
-
-// pingUnderWay reports whether the client has not been able to answer: its system
-// still takes, slowly, the bytes ahead of the ping. Slow is not dead. A system
-// that takes nothing, or has taken the ping, is no excuse.
-func (s *session) pingUnderWay() bool {
-	_, acked := s.client.socket.Outstanding()
-	progress := acked > s.pingAcked && acked < s.pingEnd
-	s.pingAcked = acked
-	return progress
-}
-
-// look asks the system what it holds for each peer: a peer that takes nothing
-// is noticed there first.
-func (s *session) look(now policies.Moment) {
-	s.looked = now
-	lookAt := func(d *side, since *policies.Moment) {
-		outstanding, acked := d.socket.Outstanding()
-		switch {
-		case outstanding == 0:
-			*since = policies.Never
-		case *since == policies.Never || acked != d.acked:
-			*since = now
-		}
-		d.acked = acked
-	}
-	lookAt(&s.client, &s.facts.ClientQueued)
-	lookAt(&s.upstream, &s.facts.UpstreamQueued)
-}
-
-// waits notes whether bytes wait for a peer, and since when none was taken.
-func (s *session) waits(d *side, waiting, took bool) {
-	since := &s.facts.UpstreamWaits
-	if d.isClient() {
-		since = &s.facts.ClientWaits
-	}
-	switch {
-	case !waiting:
-		*since = 0
-	case *since == 0:
-		*since = s.worker.loop.Now()
-		s.recheck()
-	case took:
-		*since = s.worker.loop.Now()
-	}
-}
-
 // sawClose passes a peer's close frame on as it is: as the beginning of the end,
 // or as the answer to the other peer's.
 func (s *session) sawClose(d *side, frame []byte) {
@@ -273,7 +122,7 @@ func (s *session) violated(d *side, err error) {
 		verdict = policies.Verdict{Cause: policies.MessageTooBig, Code: s.policy.Messages.CloseCode}
 	}
 	s.end(verdict, err.Error())
-	d.bid(s.closing(d, policies.CodeProtocolError, err.Error()))
+	d.peer().bid(s.closing(d.peer(), s.code, "")) // it waits for d's close frame
 	s.settle()
 }
 
@@ -377,14 +226,7 @@ func (s *session) forget() {
 	s.gone = true
 	s.worker.loop.Cancel(&s.timer)
 	s.worker.remove(s)
-	s.worker.server.ended(record{
-		id:       s.id,
-		policy:   s.policy.Name,
-		address:  s.address,
-		cause:    s.cause,
-		code:     s.code,
-		duration: time.Duration(s.worker.loop.Now() - s.facts.Opened),
-	})
+	s.worker.server.ended(s)
 }
 
 func (s *session) sides() [2]*side { return [2]*side{&s.client, &s.upstream} }
