@@ -1,9 +1,10 @@
 // Package proxy carries out what the policies decide: it accepts clients, dials
 // upstream for each, and supervises both connections until they end.
 //
-// A session's life in reading order: Server takes the connection, handshake
-// admits it and dials upstream, a worker's event loop takes both sockets, side
-// relays frames, session ends it.
+// A session's life in reading order: Server takes the connection (server.go), the
+// handshake is admitted (handshake.go) and made with upstream on an event loop
+// (opening.go), frames are relayed (side.go, outgoing.go), the policy is asked
+// (supervision.go), and the session ends (session.go).
 package proxy
 
 import (
