@@ -13,17 +13,8 @@ import (
 )
 
 // Plain HTTP is what is no WebSocket handshake: it is passed to upstream as it
-// is. How the pieces fit, for a request and for a handshake that upstream may
-// refuse:
-//
-//	head, err := checkRequestHead(&ctx.Request.Header, handshake)  // err: refuse(ctx, err)
-//	uc, err := f.dial()                                            // err: f.fail(ctx, err)
-//	err = f.roundTripHead(ctx, uc, head.appendTo(…))               // err: uc.close(), f.fail(ctx, err)
-//	f.respond(ctx, uc)                                             // uc is no longer the caller's
-//
-// After roundTripHead, ctx.Response.Header is upstream's, line by line, and
-// what came behind it waits in uc.br. For a 101 the caller goes on with both
-// itself, and calls uc.releaseReader once uc.br is empty.
+// is. The refusal of a handshake by upstream goes back the same way: see
+// answered, which reads its head and leaves the rest to respond.
 
 const (
 	// headLimit bounds a request's and a response's head, in bytes.
@@ -161,23 +152,8 @@ func mayRetry(ctx *fasthttp.RequestCtx, uc *upstreamConn, body *requestBody, err
 	return false
 }
 
-// roundTripHead sends a request that has no body and reads the head of the
-// response into ctx.Response.Header.
-func (f *forwarder) roundTripHead(ctx *fasthttp.RequestCtx, uc *upstreamConn, request []byte) error {
-	if err := uc.SetDeadline(time.Now().Add(f.responseTimeout)); err != nil {
-		return err
-	}
-	if _, err := uc.Write(request); err != nil {
-		return err
-	}
-	if err := uc.readHead(&ctx.Response.Header); err != nil {
-		return err
-	}
-	return uc.SetDeadline(time.Time{})
-}
-
-// respond answers with the response whose head roundTripHead has read, and
-// takes uc over. The body is sent after the handler has returned.
+// respond answers with the response whose head readHead has read into
+// ctx.Response.Header, and takes uc over. The body is sent after the handler has returned.
 func (f *forwarder) respond(ctx *fasthttp.RequestCtx, uc *upstreamConn) {
 	x := newExchange(ctx, uc, nil)
 	x.start()
