@@ -98,8 +98,11 @@ func (o *opening) Ready() {
 		}
 		o.unsent = o.unsent[n:]
 	}
-	for o.upstream.Open() && o.upstream.Readable() {
+	if o.upstream.Open() && o.upstream.Readable() {
 		o.read()
+		if o.upstream.Readable() {
+			o.upstream.Again() // one read a turn, as in a session
+		}
 	}
 }
 
@@ -131,6 +134,7 @@ func (o *opening) read() {
 		if end < 0 {
 			if len(answer) > headLimit {
 				o.fail(errLongHead, nil)
+				return
 			}
 			o.answer = append(o.answer[:0], answer...)
 			return
