@@ -1,0 +1,6 @@
+//go:build !race
+
+package dialects
+
+// RaceDetector: see race_test.go.
+const RaceDetector = false
