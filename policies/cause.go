@@ -25,9 +25,16 @@ const (
 	MaxAge
 	// Stalled: a peer takes no bytes although some wait for it.
 	Stalled
+	// SubscriptionLimit: the client subscribes to more than the policy allows.
+	SubscriptionLimit
+	// MessageRate: the client sends more, or faster, than the policy allows.
+	MessageRate
 	// MessageTooBig: a message is longer than the policy allows.
 	MessageTooBig
-	// ProtocolError: a peer sent a frame that RFC 6455 forbids.
+	// InvalidUTF8: the client sent a text message that is not UTF-8.
+	InvalidUTF8
+	// ProtocolError: a peer sent a frame that RFC 6455 forbids, or a message
+	// that cannot be read with certainty where the policy must read it.
 	ProtocolError
 	// Drain: wswarden is shutting down.
 	Drain
@@ -40,6 +47,7 @@ const (
 	CodeNormal         uint16 = 1000
 	CodeGoingAway      uint16 = 1001
 	CodeProtocolError  uint16 = 1002
+	CodeInvalidPayload uint16 = 1007
 	CodePolicy         uint16 = 1008
 	CodeTooBig         uint16 = 1009
 	CodeServiceRestart uint16 = 1012
@@ -52,20 +60,23 @@ var causeTable = [causes]struct {
 	name             string
 	client, upstream uint16
 }{
-	NoCause:          {"", 0, 0},
-	ClientClose:      {"client_close", 0, 0},
-	UpstreamClose:    {"upstream_close", 0, 0},
-	ClientLost:       {"client_lost", CodeGoingAway, CodeGoingAway},
-	UpstreamLost:     {"upstream_lost", CodeBadGateway, CodeGoingAway},
-	HeartbeatTimeout: {"heartbeat_timeout", CodeGoingAway, CodeGoingAway},
-	UpstreamTimeout:  {"upstream_timeout", CodeBadGateway, CodeGoingAway},
-	IdleTimeout:      {"idle", CodeGoingAway, CodeGoingAway},
-	NoFirstMessage:   {"first_message", CodeGoingAway, CodeGoingAway},
-	MaxAge:           {"max_age", CodeServiceRestart, CodeGoingAway},
-	Stalled:          {"stalled", CodePolicy, CodeGoingAway},
-	MessageTooBig:    {"message_too_big", CodeTooBig, CodeGoingAway},
-	ProtocolError:    {"protocol_error", CodeProtocolError, CodeGoingAway},
-	Drain:            {"drain", CodeServiceRestart, CodeGoingAway},
+	NoCause:           {"", 0, 0},
+	ClientClose:       {"client_close", 0, 0},
+	UpstreamClose:     {"upstream_close", 0, 0},
+	ClientLost:        {"client_lost", CodeGoingAway, CodeGoingAway},
+	UpstreamLost:      {"upstream_lost", CodeBadGateway, CodeGoingAway},
+	HeartbeatTimeout:  {"heartbeat_timeout", CodeGoingAway, CodeGoingAway},
+	UpstreamTimeout:   {"upstream_timeout", CodeBadGateway, CodeGoingAway},
+	IdleTimeout:       {"idle", CodeGoingAway, CodeGoingAway},
+	NoFirstMessage:    {"first_message", CodeGoingAway, CodeGoingAway},
+	MaxAge:            {"max_age", CodeServiceRestart, CodeGoingAway},
+	Stalled:           {"stalled", CodePolicy, CodeGoingAway},
+	SubscriptionLimit: {"subscription_limit", CodePolicy, CodeGoingAway},
+	MessageRate:       {"message_rate", CodePolicy, CodeGoingAway},
+	MessageTooBig:     {"message_too_big", CodeTooBig, CodeGoingAway},
+	InvalidUTF8:       {"invalid_utf8", CodeInvalidPayload, CodeGoingAway},
+	ProtocolError:     {"protocol_error", CodeProtocolError, CodeGoingAway},
+	Drain:             {"drain", CodeServiceRestart, CodeGoingAway},
 }
 
 // String returns the cause's word as it stands in logs and metrics.

@@ -25,7 +25,10 @@ func TestCauses(t *testing.T) {
 		{policies.NoFirstMessage, "first_message", 1001, 1001},
 		{policies.MaxAge, "max_age", 1012, 1001},
 		{policies.Stalled, "stalled", 1008, 1001},
+		{policies.SubscriptionLimit, "subscription_limit", 1008, 1001},
+		{policies.MessageRate, "message_rate", 1008, 1001},
 		{policies.MessageTooBig, "message_too_big", 1009, 1001},
+		{policies.InvalidUTF8, "invalid_utf8", 1007, 1001},
 		{policies.ProtocolError, "protocol_error", 1002, 1001},
 		{policies.Drain, "drain", 1012, 1001},
 	}

@@ -54,7 +54,7 @@ func fitsPath(pattern, path string) bool {
 			return true
 		}
 		got, restGot, moreGot := strings.Cut(path, "/")
-		if !fitsSegment(want, got) {
+		if !fits(want, got) {
 			return false
 		}
 		if moreWant && !moreGot {
@@ -68,22 +68,4 @@ func fitsPath(pattern, path string) bool {
 		}
 		pattern, path = restWant, restGot
 	}
-}
-
-// fitsSegment matches text against a pattern in which "*" stands for any text.
-func fitsSegment(pattern, text string) bool {
-	before, after, star := strings.Cut(pattern, "*")
-	if !star {
-		return pattern == text
-	}
-	text, ok := strings.CutPrefix(text, before)
-	if !ok {
-		return false
-	}
-	for i := 0; i <= len(text); i++ {
-		if fitsSegment(after, text[i:]) {
-			return true
-		}
-	}
-	return false
 }

@@ -20,6 +20,9 @@ type Policy struct {
 	Name string `mapstructure:"name"`
 	// Match selects the handshakes that fall under this policy.
 	Match Match `mapstructure:"match"`
+	// Dialect is the name of how the application spells its messages. Empty:
+	// unknown, and messages are not read for subscriptions.
+	Dialect string `mapstructure:"dialect"`
 
 	Heartbeat         Heartbeat         `mapstructure:"heartbeat"`
 	UpstreamHeartbeat UpstreamHeartbeat `mapstructure:"upstream_heartbeat"`
@@ -28,6 +31,8 @@ type Policy struct {
 	Lifetime          Lifetime          `mapstructure:"lifetime"`
 	Stall             Stall             `mapstructure:"stall"`
 	Messages          Messages          `mapstructure:"messages"`
+	Inspect           Inspect           `mapstructure:"inspect"`
+	Subscriptions     Subscriptions     `mapstructure:"subscriptions"`
 	Release           Release           `mapstructure:"release"`
 }
 
@@ -40,8 +45,25 @@ func Default() Policy {
 		UpstreamHeartbeat: UpstreamHeartbeat{Timeout: 10 * time.Second},
 		Lifetime:          Lifetime{Jitter: 0.1},
 		Stall:             Stall{Timeout: 30 * time.Second},
-		Release:           Release{Grace: 2 * time.Second},
+		Messages:          Messages{OnExcess: ExcessClose},
+		Inspect:           Inspect{MaxBytes: 64 << 10, Oversize: OversizeClose},
+		Subscriptions:     Subscriptions{OnExcess: ExcessReject},
+		Release: Release{
+			Unsubscribe: true,
+			Grace:       2 * time.Second,
+			Webhook:     Webhook{Timeout: 2 * time.Second, Attempts: 5},
+		},
 	}
+}
+
+// Reads reports whether messages have to be read: for their dialect, or to validate
+// their UTF-8.
+func (p *Policy) Reads() bool { return p.Dialect != "" || p.Messages.ValidateUTF8 }
+
+// OneByOne reports whether the client's messages are needed one by one: they are
+// read, or may be dropped.
+func (p *Policy) OneByOne() bool {
+	return p.Reads() || p.Messages.Limited() && p.Messages.OnExcess == ExcessDrop
 }
 
 // Facts are what a session has seen so far. Its loop writes them, rules read
