@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -51,6 +52,39 @@ func TestReadmeKeys(t *testing.T) {
 		}
 		if len(rows[i]) != 4 || rows[i][3] == "" {
 			t.Errorf("%s: its meaning is not one cell", key.Name)
+		}
+	}
+}
+
+// A row of this table stands for a key in all the rules where it is the same.
+func TestReadmeDialectKeys(t *testing.T) {
+	var rules []string
+	var want [][]string // key, where, type, default
+	for _, key := range config.DialectKeys() {
+		where, name, found := strings.Cut(strings.TrimPrefix(key.Name, "dialects[]."), "[].")
+		if !found {
+			where, name = "a dialect", where
+		} else if !slices.Contains(rules, where) {
+			rules = append(rules, where)
+		}
+		name = "`" + name + "`"
+		same := func(row []string) bool { return row[0] == name && row[2] == key.Type && row[3] == key.Default }
+		if i := slices.IndexFunc(want, same); i >= 0 {
+			want[i][1] += ", " + where
+		} else {
+			want = append(want, []string{name, where, key.Type, key.Default})
+		}
+	}
+	rows := table(t, "dialect keys")
+	if len(rows) != len(want) {
+		t.Errorf("%d rows for %d keys", len(rows), len(want))
+	}
+	for i, row := range rows[:min(len(rows), len(want))] {
+		if want[i][1] == strings.Join(rules, ", ") {
+			want[i][1] = "every rule"
+		}
+		if len(row) != 5 || row[4] == "" || fmt.Sprint(row[:4]) != fmt.Sprint(want[i]) {
+			t.Errorf("row %d: %q, want %q and a meaning", i+1, row, want[i])
 		}
 	}
 }

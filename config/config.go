@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"wswarden/policies"
+	"wswarden/policies/dialects"
 )
 
 // Config is everything that wswarden can be told. It is not changed once in
@@ -32,6 +33,8 @@ type Config struct {
 	Admin          Admin          `mapstructure:"admin"`
 	Drain          Drain          `mapstructure:"drain"`
 	Log            Log            `mapstructure:"log"`
+	// Dialects beside the built-in ones, over which they win.
+	Dialects []dialects.Spec `mapstructure:"dialects"`
 	// Policies, at least one. A session lives under the first that matches.
 	Policies []policies.Policy `mapstructure:"policies"`
 }
@@ -141,8 +144,8 @@ func FromFlags(upstream, listen string) (*Config, error) {
 
 // build layers defaults, file, environment and flags, and checks the result.
 func build(name string, text []byte, flags func(*Config, origins)) (*Config, error) {
-	r := &reader{file: name, origins: origins{}}
-	settings, ok := r.settings(text)
+	r := &reader{file: name, environ: os.LookupEnv, origins: origins{}}
+	settings, ok := r.settings(text, reflect.TypeFor[Config]())
 	if !ok {
 		return nil, r.problems
 	}

@@ -74,8 +74,27 @@ func TestAcceptedFiles(t *testing.T) {
 			c.Policies[0].Lifetime = policies.Lifetime{Max: 3 * time.Hour, Jitter: 1}
 		}},
 		{"policies: [{release: {farewell: ['{\"type\":\"UNSUBSCRIBE\"}', bye], grace: 250ms}}]", func(c *Config) {
-			c.Policies[0].Release = policies.Release{
-				Farewell: []string{`{"type":"UNSUBSCRIBE"}`, "bye"}, Grace: 250 * time.Millisecond}
+			c.Policies[0].Release.Farewell = []string{`{"type":"UNSUBSCRIBE"}`, "bye"}
+			c.Policies[0].Release.Grace = 250 * time.Millisecond
+		}},
+		{"policies: [{release: {unsubscribe: false, webhook: {url: \"https://a.com:8443/end?key=1\", timeout: 500ms, attempts: 1}}}]", func(c *Config) {
+			c.Policies[0].Release.Unsubscribe = false
+			c.Policies[0].Release.Webhook = policies.Webhook{URL: "https://a.com:8443/end?key=1", Timeout: 500 * time.Millisecond, Attempts: 1}
+		}},
+		{"policies: [{messages: {max_bytes: 1MiB, rate: 2.5, burst: 20, bytes_per_second: 1KiB, validate_utf8: true, on_excess: delay}, inspect: {max_bytes: 1MiB}}]", func(c *Config) {
+			c.Policies[0].Messages = policies.Messages{MaxBytes: 1 << 20, Rate: 2.5, Burst: 20, BytesPerSecond: 1024, ValidateUTF8: true, OnExcess: policies.ExcessDelay}
+			c.Policies[0].Inspect.MaxBytes = 1 << 20
+		}},
+		{"policies: [{dialect: rac, messages: {max_bytes: 1MiB}, inspect: {max_bytes: 16MiB, oversize: forward}}]", func(c *Config) {
+			c.Policies[0].Dialect = "rac"
+			c.Policies[0].Messages.MaxBytes = 1 << 20
+			c.Policies[0].Inspect = policies.Inspect{MaxBytes: 16 << 20, Oversize: policies.OversizeForward}
+		}},
+		{"policies: [{messages: {max_bytes: 1MiB}}]", func(c *Config) { c.Policies[0].Messages.MaxBytes = 1 << 20 }},
+		{"policies: [{dialect: rac, subscriptions: {max: 20, max_per_topic: 5, on_excess: evict_oldest, allow: [\"*\"], deny: [a*b, c], close_code: 4000}}]", func(c *Config) {
+			c.Policies[0].Dialect = "rac"
+			c.Policies[0].Subscriptions = policies.Subscriptions{Max: 20, MaxPerTopic: 5, OnExcess: policies.ExcessEvictOldest,
+				Allow: []string{"*"}, Deny: []string{"a*b", "c"}, CloseCode: 4000}
 		}},
 		{"policies: [{match: {path: /**, host: [example.com, \"*.example.com\", \"[::1]\"]}}]", func(c *Config) {
 			c.Policies[0].Match = policies.Match{Path: "/**", Host: []string{"example.com", "*.example.com", "[::1]"}}

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"wswarden/policies"
+	"wswarden/policies/dialects"
 )
 
 func TestEnvironmentWins(t *testing.T) {
@@ -28,6 +31,16 @@ func TestEnvironmentWins(t *testing.T) {
 		{"WSWARDEN_POLICIES_1_HEARTBEAT_JITTER", "0.5", func(c *Config) any { return c.Policies[1].Heartbeat.Jitter }, 0.5},
 		{"WSWARDEN_POLICIES_1_MESSAGES_MAX_BYTES", "1KiB", func(c *Config) any { return c.Policies[1].Messages.MaxBytes }, int64(1024)},
 		{"WSWARDEN_POLICIES_1_RELEASE_FAREWELL", `['{"a":1}']`, func(c *Config) any { return c.Policies[1].Release.Farewell }, []string{`{"a":1}`}},
+		{"WSWARDEN_POLICIES_1_MESSAGES_RATE", "1e3", func(c *Config) any { return c.Policies[1].Messages.Rate }, policies.PerSecond(1000)},
+		{"WSWARDEN_POLICIES_1_MESSAGES_VALIDATE_UTF8", "True", func(c *Config) any { return c.Policies[1].Messages.ValidateUTF8 }, true},
+		{"WSWARDEN_POLICIES_1_RELEASE_UNSUBSCRIBE", "false", func(c *Config) any { return c.Policies[1].Release.Unsubscribe }, false},
+		{"WSWARDEN_POLICIES_1_SUBSCRIPTIONS_MAX", "0", func(c *Config) any { return c.Policies[1].Subscriptions.Max }, 0},
+		{"WSWARDEN_POLICIES_1_DIALECT", "own", func(c *Config) any { return c.Policies[1].Dialect }, "own"},
+		{"WSWARDEN_POLICIES_1_RELEASE_WEBHOOK_ATTEMPTS", "7", func(c *Config) any { return c.Policies[1].Release.Webhook.Attempts }, 7},
+		{"WSWARDEN_DIALECTS_0_RECORDS", "batch", func(c *Config) any { return c.Dialects[0].Records }, dialects.Batch},
+		{"WSWARDEN_DIALECTS_0_SUBSCRIBE_0_TOPIC", "a.B", func(c *Config) any { return c.Dialects[0].Subscribe[0].Topic }, "a.B"},
+		{"WSWARDEN_DIALECTS_0_SUBSCRIBE_0_MATCH", "{a.B: x, y: 1}", func(c *Config) any { return c.Dialects[0].Subscribe[0].Match },
+			dialects.Fields{{Name: "a.B", Value: "x"}, {Name: "y", Value: 1.0}}},
 
 		// neither a policy that there is not, nor what Kubernetes sets
 		{"WSWARDEN_POLICIES_2_NAME", "c", func(c *Config) any { return len(c.Policies) }, 2},
@@ -38,6 +51,7 @@ func TestEnvironmentWins(t *testing.T) {
 			c, err := Parse("w.yaml", []byte(upstreamLine+`
 drain: {reason: bye}
 trusted_proxies: [12.0.0.0/8, 13.0.0.0/8, 14.0.0.0/8]
+dialects: [{name: own, subscribe: [{match: {type: subscribe}, topic: topic}]}]
 policies: [{}, {name: second, heartbeat: {jitter: 0.9}}]
 `))
 			if err != nil {
@@ -70,11 +84,18 @@ func TestEnvironmentMistakes(t *testing.T) {
 		{"WSWARDEN_POLICIES_0_HEARTBEAT_JITTER", "NaN", `WSWARDEN_POLICIES_0_HEARTBEAT_JITTER: policies[0].heartbeat.jitter: NaN is out of range; write a number from 0 to 1`},
 		{"WSWARDEN_POLICIES_0_HEARTBEAT_JITTER", "much", `WSWARDEN_POLICIES_0_HEARTBEAT_JITTER: policies[0].heartbeat.jitter: much is not a number; write one from 0 to 1`},
 		{"WSWARDEN_POLICIES_0_MESSAGES_MAX_BYTES", "-1KiB", `WSWARDEN_POLICIES_0_MESSAGES_MAX_BYTES: policies[0].messages.max_bytes: -1024 is below zero; write 0 or more`},
+		{"WSWARDEN_POLICIES_0_MESSAGES_RATE", "Inf", `WSWARDEN_POLICIES_0_MESSAGES_RATE: policies[0].messages.rate: +Inf is out of range; write a number, 0 or more`},
+		{"WSWARDEN_POLICIES_0_MESSAGES_VALIDATE_UTF8", "1", `WSWARDEN_POLICIES_0_MESSAGES_VALIDATE_UTF8: policies[0].messages.validate_utf8: 1 is neither true nor false; write one of them`},
+		{"WSWARDEN_POLICIES_0_SUBSCRIPTIONS_MAX", "5", `WSWARDEN_POLICIES_0_SUBSCRIPTIONS_MAX: policies[0].subscriptions.max: has no effect without a dialect, which tells what a subscription is; write dialect: and its name into the policy, or remove it`},
+		{"WSWARDEN_POLICIES_0_DIALECT", "rca", `WSWARDEN_POLICIES_0_DIALECT: policies[0].dialect: rca is not a known dialect; did you mean rac?`},
+		{"WSWARDEN_DIALECTS_0_SUBSCRIBE_0_MATCH", "type=a", `WSWARDEN_DIALECTS_0_SUBSCRIBE_0_MATCH: dialects[0].subscribe[0].match: must be a section, not type=a; write {path: value}`},
+		{"WSWARDEN_DIALECTS_0_SUBSCRIBE_0_MATCH", "{type: [a]}", `WSWARDEN_DIALECTS_0_SUBSCRIBE_0_MATCH: dialects[0].subscribe[0].match.type: must be one value, not a list; if it is text, put it into quotes`},
 		{"WSWARDEN_POLICIES_0_RELEASE_FAREWELL", "[bye, 5]", `WSWARDEN_POLICIES_0_RELEASE_FAREWELL: policies[0].release.farewell[1]: 5 is not text; put it into quotes`},
 	} {
 		t.Run(row.variable+"="+row.value, func(t *testing.T) {
 			t.Setenv(row.variable, row.value)
-			_, err := Parse("w.yaml", []byte(upstreamLine+"trusted_proxies:\n  - 12.0.0.0/8\n  - 13.0.0.0/8"))
+			_, err := Parse("w.yaml", []byte(upstreamLine+"trusted_proxies:\n  - 12.0.0.0/8\n  - 13.0.0.0/8\n"+
+				"dialects: [{name: own, subscribe: [{match: {type: subscribe}, topic: topic}]}]"))
 			if err == nil || err.Error() != row.want {
 				t.Errorf("got:  %v\nwant: %s", err, row.want)
 			}
@@ -86,12 +107,23 @@ func TestEnvironmentMistakes(t *testing.T) {
 func TestEveryKeyHasDefaultAndVariable(t *testing.T) {
 	examples := map[string]string{ // valid, and no default
 		"duration": "17s", "size": "7KiB", "close code": "4007", "0 to 1": "0.7",
+		"count": "7", "number": "0.7", "true, false": "true",
 		"list of networks": "[10.7.0.0/16]", "list of texts": "[seven]", "text": "seven",
 		"listeners[].address": "127.0.0.1:7", "admin.address": "127.0.0.1:7", "upstream.url": "http://seven",
 		"policies[].match.path": "/seven", "log.level": "error", "log.format": "text", "policies[].heartbeat.liveness": "pong",
+		"policies[].messages.on_excess": "drop", "policies[].inspect.oversize": "forward", "policies[].subscriptions.on_excess": "close",
+		"policies[].release.unsubscribe": "false", "policies[].release.webhook.url": "https://seven",
 	}
 	// A list counts as its first item: both default lists have one.
 	first := strings.NewReplacer("[]", "[0]")
+	file := []byte(upstreamLine + `
+dialects: [{name: seven, subscribe: [{match: {type: subscribe}, topic: topic}]}]
+policies: [{name: default, dialect: rac, messages: {rate: 1}}] # without which some may not be given
+`)
+	want, err := Parse("w.yaml", file)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, key := range Keys() {
 		value, ok := examples[key.Name]
 		if !ok {
@@ -103,15 +135,10 @@ func TestEveryKeyHasDefaultAndVariable(t *testing.T) {
 		}
 		t.Run(key.Name, func(t *testing.T) {
 			t.Setenv(Variable(first.Replace(key.Name)), value)
-			file := upstreamLine
-			if key.Name == "upstream.url" {
-				file = ""
-			}
-			got, err := Parse("w.yaml", []byte(file))
+			got, err := Parse("w.yaml", file)
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := valid()
 			changed := 0
 			gotLeaves, wantLeaves := allLeaves(got), allLeaves(want)
 			for name := range wantLeaves {
@@ -136,7 +163,7 @@ func allLeaves(c *Config) map[string]string {
 	add = func(path string, section reflect.Value) {
 		for key, value := range leaves(section) {
 			if key = join(path, key); isSectionList(value.Type()) {
-				add(key+"[]", value.Index(0))
+				add(key+"[]", firstItem(value))
 			} else {
 				all[key] = fmt.Sprint(value)
 			}
@@ -160,10 +187,34 @@ func TestKeys(t *testing.T) {
 		{"policies[].match.path", "text", `""`},
 		{"policies[].heartbeat.jitter", "0 to 1", "0.1"},
 		{"policies[].messages.max_bytes", "size", "0"},
+		{"policies[].messages.rate", "number", "0"},
+		{"policies[].messages.burst", "count", "0"},
+		{"policies[].messages.validate_utf8", "true, false", "false"},
+		{"policies[].inspect.max_bytes", "size", "64KiB"},
+		{"policies[].subscriptions.on_excess", "reject, close, evict_oldest", "reject"},
 		{"policies[].release.farewell", "list of texts", "[]"},
+		{"policies[].release.webhook.attempts", "count", "5"},
 	} {
 		if !slices.Contains(all, want) {
 			t.Errorf("no row %+v", want)
+		}
+	}
+	for _, key := range all {
+		if strings.HasPrefix(key.Name, "dialects") {
+			t.Errorf("%s is a key of dialects", key.Name)
+		}
+	}
+	all = DialectKeys()
+	for _, want := range []Key{
+		{"dialects[].name", "text", "required"},
+		{"dialects[].records", "one, lines, rs, nul, batch", "one"},
+		{"dialects[].subscribe[].match", "paths and values", "{}"},
+		{"dialects[].subscribe[].topic", "text", "required"},
+		{"dialects[].released[].topic", "text", `""`},
+		{"dialects[].heartbeat[].lacks", "list of texts", "[]"},
+	} {
+		if !slices.Contains(all, want) {
+			t.Errorf("no row %+v of dialects", want)
 		}
 	}
 }

@@ -13,6 +13,9 @@ func FuzzParse(f *testing.F) {
 		upstreamLine + "listeners: [{address: \":80\"}]\ntrusted_proxies: [10.0.0.0/8]\nadmin: {address: \"\"}\n",
 		upstreamLine + "drain: {timeout: 5s, spread: 1s, close_code: 1001, reason: bye}\nlog: {level: debug, format: text}\n",
 		upstreamLine + "policies:\n  - &a\n    match: {path: /a/**, host: [a.com]}\n    heartbeat: {interval: 5s, jitter: 1}\n  - release: {farewell: ['{}'], grace: 1s}\n    messages: {max_bytes: 1MiB}\n",
+		upstreamLine + "policies:\n  - dialect: rac\n    subscriptions: {max: 5, deny: [a*]}\n    messages: {rate: 0.5, burst: 2, validate_utf8: true}\n    release: {unsubscribe: false, webhook: {url: http://a, attempts: 1}}\n",
+		upstreamLine + "dialects:\n  - name: own\n    subscribe:\n      - {match: &m {a.b: 1, \"[0]\": ~}, topic: t, capture: {c: d}, unsubscribe: '{{c}}'}\n    heartbeat: [{match: *m}, {text: ping}]\n",
+		upstreamLine + "dialects: [{name: a, subscribe: [{match: {\"a\\nb\": 1, ? [x] : y}, topic: a..b}]}]\n",
 		"log: &l {level: *l}\n", "a: &a [*a]\n", "? [a]\n: b\n", "a: 1\n---\nb: 2\n", "drain:\n\ttimeout: 5\n", "log: \"\\\n", "!!binary a: b\n",
 	}
 	valid := 0
@@ -22,7 +25,7 @@ func FuzzParse(f *testing.F) {
 		}
 		f.Add(seed)
 	}
-	if valid < 4 {
+	if valid < 6 {
 		f.Fatalf("only %d of the seeds are valid", valid)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -19,22 +20,45 @@ type Key struct {
 
 // choices are the keys that take one of a few words.
 var choices = map[string][]string{
-	"log.level":                     {"debug", "info", "warn", "error"},
-	"log.format":                    {"json", "text"},
-	"policies[].heartbeat.liveness": {"any", "pong"},
+	"log.level":                          {"debug", "info", "warn", "error"},
+	"log.format":                         {"json", "text"},
+	"policies[].heartbeat.liveness":      {"any", "pong"},
+	"policies[].messages.on_excess":      {"close", "drop", "delay"},
+	"policies[].inspect.oversize":        {"close", "forward"},
+	"policies[].subscriptions.on_excess": {"reject", "close", "evict_oldest"},
+	"dialects[].form":                    {"json", "socket.io", "stomp"},
+	"dialects[].records":                 {"one", "lines", "rs", "nul", "batch"},
+	"dialects[].binary":                  {"read", "forward", "refuse"},
+	"dialects[].keys":                    {"exact", "folded", "strict"},
+	"dialects[].invalid":                 {"forward", "refuse"},
 }
 
-// Keys returns every key, in the order of the types.
-func Keys() []Key {
-	return keys("", reflect.ValueOf(Default()).Elem())
+// required are the keys without a default.
+var required = []string{
+	"upstream.url",
+	"dialects[].name",
+	"dialects[].subscribe[].topic",
+	"dialects[].identify[].identity",
 }
+
+// Keys returns every key but those of dialects, in the order of the types.
+func Keys() []Key {
+	return slices.DeleteFunc(keys("", reflect.ValueOf(Default()).Elem()), isDialectKey)
+}
+
+// DialectKeys returns the keys of dialects, in the order of the types.
+func DialectKeys() []Key {
+	return keys("dialects[]", reflect.ValueOf(defaultDialect()))
+}
+
+func isDialectKey(k Key) bool { return within(k.Name, "dialects[]") }
 
 func keys(path string, section reflect.Value) []Key {
 	var all []Key
 	for name, value := range leaves(section) {
 		name = join(path, name)
 		if isSectionList(value.Type()) {
-			all = append(all, keys(name+"[]", value.Index(0))...)
+			all = append(all, keys(name+"[]", firstItem(value))...)
 			continue
 		}
 		key := Key{name, typeWord(value.Type()), fmt.Sprint(value)}
@@ -42,10 +66,14 @@ func keys(path string, section reflect.Value) []Key {
 			key.Type = strings.Join(words, ", ")
 		}
 		switch {
-		case name == "upstream.url":
+		case slices.Contains(required, name):
 			key.Default = "required"
 		case name == "policies[].name":
 			key.Default = "default, or policy-N of several"
+		case key.Type == "size":
+			key.Default = size(value.Int())
+		case value.Type() == fieldsType:
+			key.Default = "{}"
 		case key.Default == "":
 			key.Default = `""`
 		}
@@ -60,10 +88,18 @@ func typeWord(t reflect.Type) string {
 		return "duration"
 	case t == prefixType:
 		return "network"
+	case t == fieldsType:
+		return "paths and values"
+	case t == perSecondType:
+		return "number"
 	case t.Kind() == reflect.Slice:
 		return "list of " + typeWord(t.Elem()) + "s"
 	case t.Kind() == reflect.Int64:
 		return "size"
+	case t.Kind() == reflect.Int:
+		return "count"
+	case t.Kind() == reflect.Bool:
+		return "true, false"
 	case t.Kind() == reflect.Uint16:
 		return "close code"
 	case t.Kind() == reflect.Float64:
@@ -99,7 +135,20 @@ func isSection(t reflect.Type) bool {
 }
 
 func isSectionList(t reflect.Type) bool {
-	return t.Kind() == reflect.Slice && isSection(t.Elem())
+	return t.Kind() == reflect.Slice && t != fieldsType && isSection(t.Elem())
+}
+
+// firstItem is what an item of the list begins as: the default list's first, or
+// that of a list which is empty by default.
+func firstItem(list reflect.Value) reflect.Value {
+	switch {
+	case list.Len() > 0:
+		return list.Index(0)
+	case list.Type().Elem() == dialectType:
+		return reflect.ValueOf(defaultDialect())
+	default:
+		return reflect.Zero(list.Type().Elem())
+	}
 }
 
 func join(path, key string) string {

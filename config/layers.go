@@ -3,11 +3,11 @@ package config
 import (
 	"fmt"
 	"maps"
-	"os"
 	"reflect"
 	"strings"
 
 	"github.com/spf13/viper"
+	"go.yaml.in/yaml/v3"
 )
 
 // fill sets the section's values: from the environment, else from settings,
@@ -39,12 +39,15 @@ func (r *reader) fill(path string, settings map[string]any, section reflect.Valu
 // fillList fills each item, starting from the default list's first.
 func (r *reader) fillList(path string, items []any, given bool, list reflect.Value) {
 	if !given {
+		if list.Len() == 0 {
+			return
+		}
 		items = make([]any, list.Len())
 	}
 	filled := reflect.MakeSlice(list.Type(), len(items), len(items))
 	for i, item := range items {
 		settings, _ := item.(map[string]any)
-		filled.Index(i).Set(list.Index(0))
+		filled.Index(i).Set(firstItem(list))
 		r.fill(fmt.Sprintf("%s[%d]", path, i), settings, filled.Index(i))
 	}
 	list.Set(filled)
@@ -54,15 +57,18 @@ func (r *reader) fillList(path string, items []any, given bool, list reflect.Val
 // A variable of which no key is known is no error: Kubernetes sets
 // WSWARDEN_PORT and the like when a service has that name.
 func (r *reader) environment(path string, t reflect.Type) any {
+	if r.environ == nil {
+		return nil
+	}
 	name := Variable(path)
-	text, ok := os.LookupEnv(name)
+	text, ok := r.environ(name)
 	if !ok {
 		return nil
 	}
-	maps.DeleteFunc(r.origins, func(key string, _ origin) bool { return strings.HasPrefix(key, path+"[") })
+	maps.DeleteFunc(r.origins, func(key string, _ origin) bool { return within(key, path) })
 	r.origins[path] = origin{place: name}
 	if t.Kind() == reflect.Slice {
-		return r.environmentList(path, name, text, t)
+		return r.environmentYAML(path, name, text, t)
 	}
 	v, problem := convert(text, t)
 	if problem != "" {
@@ -72,11 +78,10 @@ func (r *reader) environment(path string, t reflect.Type) any {
 	return v
 }
 
-func (r *reader) environmentList(path, name, text string, t reflect.Type) any {
+func (r *reader) environmentYAML(path, name, text string, t reflect.Type) any {
 	root, err := parse([]byte(text))
 	if err != nil || root == nil {
-		r.problem(path, "must be a list, not %s; write [a, b]", plain(text))
-		return nil
+		root = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text}
 	}
 	r.variable = name
 	defer func() { r.variable = "" }()

@@ -40,10 +40,18 @@ func (ps Problems) Error() string {
 // cover reports whether a problem of the key, or of a section that it is in,
 // is listed.
 func (ps Problems) cover(key string) bool {
-	return slices.ContainsFunc(ps, func(p Problem) bool {
-		rest, ok := strings.CutPrefix(key, p.Key)
-		return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
-	})
+	return slices.ContainsFunc(ps, func(p Problem) bool { return within(key, p.Key) })
+}
+
+// touch reports whether a problem of the section, or of a key in it, is listed.
+func (ps Problems) touch(section string) bool {
+	return slices.ContainsFunc(ps, func(p Problem) bool { return within(p.Key, section) })
+}
+
+// within reports whether the key is that of the section or list, or in it.
+func within(key, section string) bool {
+	rest, ok := strings.CutPrefix(key, section)
+	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
 // origin is where a value comes from.

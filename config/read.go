@@ -18,12 +18,15 @@ import (
 type reader struct {
 	file     string
 	variable string // the environment variable being read, if it is not the file
+	// environ looks up an environment variable; nil: there are none.
+	environ  func(string) (string, bool)
 	origins  origins
 	problems Problems
 }
 
-// settings reads the file's text. Not ok: nothing in it can be used.
-func (r *reader) settings(text []byte) (settings map[string]any, ok bool) {
+// settings reads the file's text, which is a section of type t. Not ok: nothing
+// in it can be used.
+func (r *reader) settings(text []byte, t reflect.Type) (settings map[string]any, ok bool) {
 	if r.file != "" {
 		r.origins[""] = r.at(1)
 	}
@@ -35,7 +38,7 @@ func (r *reader) settings(text []byte) (settings map[string]any, ok bool) {
 	if root == nil {
 		return nil, true
 	}
-	settings, ok = r.value("", root, reflect.TypeFor[Config]()).(map[string]any)
+	settings, ok = r.value("", root, t).(map[string]any)
 	return settings, ok
 }
 
@@ -57,6 +60,8 @@ func (r *reader) value(path string, n *yaml.Node, t reflect.Type) any {
 		return nil
 	case isSection(t):
 		return r.section(path, n, t)
+	case t == fieldsType:
+		return r.fields(path, n)
 	case t.Kind() == reflect.Slice:
 		return r.list(path, n, t.Elem())
 	default:
@@ -118,7 +123,6 @@ func (r *reader) list(path string, n *yaml.Node, t reflect.Type) any {
 
 func (r *reader) scalar(path string, n *yaml.Node, t reflect.Type) any {
 	quoted := n.ShortTag() == "!!str"
-	number := t.Kind() == reflect.Uint16 || t.Kind() == reflect.Float64
 	switch {
 	case n.Kind != yaml.ScalarNode:
 		r.problem(path, "must be one value, not %s; if it is text, put it into quotes", kind(n))
@@ -128,8 +132,13 @@ func (r *reader) scalar(path string, n *yaml.Node, t reflect.Type) any {
 		return nil
 	}
 	v, problem := convert(n.Value, t)
-	if problem == "" && number && quoted {
-		problem = fmt.Sprintf("%q is text, not a number; remove the quotes", n.Value)
+	if problem == "" && quoted {
+		switch t.Kind() {
+		case reflect.Uint16, reflect.Int, reflect.Float64:
+			problem = fmt.Sprintf("%q is text, not a number; remove the quotes", n.Value)
+		case reflect.Bool:
+			problem = fmt.Sprintf("%q is text, neither true nor false; remove the quotes", n.Value)
+		}
 	}
 	if problem != "" {
 		r.problem(path, "%s", problem)

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"net/url"
@@ -41,7 +42,8 @@ func (c *Config) check(known Problems) Problems {
 	v.upstream(c)
 	v.admin(c)
 	v.drain(c.Drain)
-	v.policies(c.Policies)
+	v.dialects(c.Dialects)
+	v.policies(c)
 	v.ranges("", reflect.ValueOf(c).Elem()) // last, as others say more of a key
 	return v.problems[len(known):]
 }
@@ -77,6 +79,14 @@ func (v *validator) ranges(path string, section reflect.Value) {
 		case int64:
 			if x < 0 {
 				v.wrong(key, "%d is below zero; write 0 or more", x)
+			}
+		case int:
+			if x < 0 {
+				v.wrong(key, "%d is below zero; write 0 or more", x)
+			}
+		case policies.PerSecond:
+			if !(x >= 0 && x <= math.MaxFloat64) { // neither is NaN
+				v.wrong(key, "%v is out of range; write a number, 0 or more", x)
 			}
 		case float64:
 			if !(x >= 0 && x <= 1) { // neither is NaN
@@ -196,58 +206,5 @@ func (v *validator) drain(d Drain) {
 	}
 	if len(d.Reason) > maxReason {
 		v.wrong("drain.reason", "%s has %d bytes, and a close frame takes %d; shorten it", shorten(d.Reason), len(d.Reason), maxReason)
-	}
-}
-
-func (v *validator) policies(list []policies.Policy) {
-	if len(list) == 0 {
-		v.wrong("policies", "is empty; add a policy, or remove the key for the default")
-	}
-	seen := map[string]int{}
-	for i, p := range list {
-		key := fmt.Sprintf("policies[%d]", i)
-		if p.Name == "" {
-			v.wrong(key+".name", "is empty; write a name, or remove the key for the default")
-		} else if first, twice := seen[p.Name]; twice {
-			v.wrong(key+".name", "%s is the name of policies[%d] already; use another", plain(p.Name), first)
-		} else {
-			seen[p.Name] = i
-		}
-		v.match(key+".match", p.Match)
-		if p.Heartbeat.Interval > 0 {
-			v.aboveZero(key+".heartbeat.timeout", p.Heartbeat.Timeout, "10s")
-		}
-		if p.UpstreamHeartbeat.Interval > 0 {
-			v.aboveZero(key+".upstream_heartbeat.timeout", p.UpstreamHeartbeat.Timeout, "10s")
-		}
-		v.aboveZero(key+".release.grace", p.Release.Grace, "2s")
-		for j, text := range p.Release.Farewell {
-			if text == "" || !utf8.ValidString(text) {
-				v.wrong(fmt.Sprintf("%s.release.farewell[%d]", key, j), "%s is not a text message; write one or remove it", shorten(text))
-			}
-		}
-	}
-}
-
-func (v *validator) match(key string, m policies.Match) {
-	inner, _ := strings.CutSuffix(m.Path, "/**")
-	switch {
-	case m.Path == "":
-	case m.Path[0] != '/':
-		v.wrong(key+".path", "%s does not begin with /; write a path such as /chat/*", plain(m.Path))
-	case strings.ContainsAny(m.Path, "?#"):
-		v.wrong(key+".path", "%s has a query or fragment, which no path has; leave it out", plain(m.Path))
-	case strings.Contains(inner, "**"):
-		v.wrong(key+".path", "%s has ** that is not the whole last segment; use * for any text within one", plain(m.Path))
-	}
-	for i, host := range m.Host {
-		name := strings.TrimPrefix(host, "*.")
-		_, err := netip.ParseAddr(strings.Trim(name, "[]"))
-		switch {
-		case name == "" || strings.ContainsAny(name, "*/ "):
-			v.wrong(fmt.Sprintf("%s.host[%d]", key, i), "%s is not a host; write one such as example.com or *.example.com", plain(host))
-		case strings.Contains(name, ":") && (err != nil || name[0] != '['):
-			v.wrong(fmt.Sprintf("%s.host[%d]", key, i), "%s has a port, or lacks brackets; write the host alone, such as example.com or [::1]", plain(host))
-		}
 	}
 }

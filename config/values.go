@@ -9,11 +9,14 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"wswarden/policies"
 )
 
 var (
-	durationType = reflect.TypeFor[time.Duration]()
-	prefixType   = reflect.TypeFor[netip.Prefix]()
+	durationType  = reflect.TypeFor[time.Duration]()
+	prefixType    = reflect.TypeFor[netip.Prefix]()
+	perSecondType = reflect.TypeFor[policies.PerSecond]()
 )
 
 // convert reads a scalar of type t. The problem is empty if it could.
@@ -23,8 +26,25 @@ func convert(text string, t reflect.Type) (value any, problem string) {
 		return parseDuration(text)
 	case t == prefixType:
 		return parsePrefix(text)
+	case t == perSecondType:
+		f, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return nil, fmt.Sprintf("%s is not a number; write how many in a second, such as 20", plain(text))
+		}
+		return policies.PerSecond(f), ""
 	case t.Kind() == reflect.Int64:
 		return parseSize(text)
+	case t.Kind() == reflect.Int:
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return nil, fmt.Sprintf("%s is not a count; write a whole number, such as 20", plain(text))
+		}
+		return n, ""
+	case t.Kind() == reflect.Bool:
+		if !strings.EqualFold(text, "true") && !strings.EqualFold(text, "false") {
+			return nil, fmt.Sprintf("%s is neither true nor false; write one of them", plain(text))
+		}
+		return strings.EqualFold(text, "true"), ""
 	case t.Kind() == reflect.Uint16:
 		n, err := strconv.ParseUint(text, 10, 16)
 		if err != nil {
@@ -79,6 +99,16 @@ func parseSize(text string) (any, string) {
 		return nil, fmt.Sprintf("%s is not a size; write bytes, or a whole number and KiB, MiB or GiB, such as 64KiB", plain(text))
 	}
 	return n * unit, ""
+}
+
+// size writes bytes as a configuration may.
+func size(bytes int64) string {
+	for _, unit := range []string{"GiB", "MiB", "KiB"} {
+		if bytes != 0 && bytes%units[unit] == 0 {
+			return strconv.FormatInt(bytes/units[unit], 10) + unit
+		}
+	}
+	return strconv.FormatInt(bytes, 10)
 }
 
 // plain returns text as it is if it is one short word, else quoted.
