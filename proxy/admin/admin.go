@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Server answers on the admin address.
@@ -17,9 +19,10 @@ type Server struct {
 	http     http.Server
 }
 
-// New binds address. ready is asked at each request for /readyz, from any
-// goroutine.
-func New(address string, ready func() bool) (*Server, error) {
+// New binds address. From any goroutine, ready is asked at each request for
+// /readyz, and metrics at each one for /metrics; without metrics there is no such
+// path.
+func New(address string, ready func() bool, metrics prometheus.Gatherer) (*Server, error) {
 	ln, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, err
@@ -33,7 +36,14 @@ func New(address string, ready func() bool) (*Server, error) {
 		}
 		_, _ = io.WriteString(w, "ready\n")
 	})
-	return &Server{listener: ln, http: http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}}, nil
+	if metrics != nil {
+		mux.Handle("GET /metrics", metricsHandler(metrics))
+	}
+	return &Server{listener: ln, http: http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 5 * time.Second,
+		WriteTimeout:      30 * time.Second, // who asks and does not read holds nothing for ever
+	}}, nil
 }
 
 // Addr returns the address that is listened on.
@@ -51,6 +61,10 @@ func (s *Server) Serve() error {
 func (s *Server) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
+	err := s.http.Shutdown(ctx)
 	_ = s.listener.Close() // if Serve was never called, http does not know it
-	return s.http.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return s.http.Close()
+	}
+	return err
 }
