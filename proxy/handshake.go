@@ -27,6 +27,7 @@ func isHandshake(h *fasthttp.RequestHeader) bool {
 type wish struct {
 	key     []byte
 	deflate bool // permessage-deflate is offered
+	alone   bool // in a way that has each message compressed alone, if that is needed
 }
 
 // readWish returns a *refusal for an opening handshake that RFC 6455 §4.2.1 does
@@ -43,6 +44,7 @@ func readWish(h *fasthttp.RequestHeader) (w wish, refused error) {
 			upgrade = upgrade || hasToken(value, "upgrade")
 		case extensionsHeader:
 			w.deflate = w.deflate || hasToken(value, deflateExtension)
+			w.alone = w.alone || offersAlone(value)
 		case keptHeader:
 			switch {
 			case equalFold(name, fasthttp.HeaderSecWebSocketKey):
@@ -133,6 +135,7 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx) (*opening, error) {
 		return nil, errUnreachable
 	}
 	from := newPeer(ctx, s.config.TrustedProxies)
+	head.alone = policy.OneByOne()
 	return &opening{
 		server:    s,
 		policy:    policy,
@@ -140,7 +143,8 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx) (*opening, error) {
 		addresses: addresses,
 		request:   head.appendTo(make([]byte, 0, len(h.RawHeaders())+256), from, true),
 		accept:    acceptKey(wish.key),
-		offered:   wish.deflate,
+		offered:   wish.deflate && (wish.alone || !head.alone),
+		alone:     head.alone,
 	}, nil
 }
 

@@ -83,6 +83,9 @@ type requestHead struct {
 	forwardedHost  bool
 	wantsTrailers  bool // TE: trailers
 	namesHeaders   bool // Connection names more than the usual options
+
+	// alone is set for a handshake under a policy that needs messages one by one.
+	alone bool
 }
 
 // checkRequestHead returns a *refusal for a head that fasthttp takes although
@@ -174,7 +177,7 @@ func (head *requestHead) appendTo(dst []byte, p peer, handshake bool) []byte {
 	dst = append(dst, h.RequestURI()...)
 	dst = append(dst, " HTTP/1.1\r\n"...)
 
-	var connection, upgrade bool
+	var connection, upgrade, extensions bool
 	forwardedFor := head.forwardedFor
 	rest := h.RawHeaders()
 	for len(rest) > 2 {
@@ -224,8 +227,14 @@ func (head *requestHead) appendTo(dst []byte, p peer, handshake bool) []byte {
 			}
 		case extensionsHeader:
 			if handshake {
-				if offers := deflateOffers(value); len(offers) > 0 {
-					dst = appendLine(dst, name, offers)
+				switch {
+				case !head.alone:
+					if offers := deflateOffers(value); len(offers) > 0 {
+						dst = appendLine(dst, name, offers)
+					}
+				case !extensions && offersAlone(value):
+					extensions = true
+					dst = appendLine(dst, name, offerAlone)
 				}
 				continue
 			}

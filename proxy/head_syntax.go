@@ -69,29 +69,6 @@ func connectionNames(raw, name []byte) bool {
 	return false
 }
 
-// deflateOffers returns the permessage-deflate offers in a value of
-// Sec-WebSocket-Extensions, each as it was spelled. Any other extension could
-// give reserved bits or opcodes a meaning that wswarden does not know, and
-// their frames would be refused. The result may share value's memory.
-func deflateOffers(value []byte) []byte {
-	var offers []byte
-	for list := value; len(list) > 0; {
-		var offer []byte
-		offer, list = nextElement(list)
-		if !hasToken(offer, "permessage-deflate") {
-			continue
-		}
-		if offers == nil && len(list) == 0 {
-			return offer // the only one: nothing to join
-		}
-		if len(offers) > 0 {
-			offers = append(offers, ", "...)
-		}
-		offers = append(offers, offer...)
-	}
-	return offers
-}
-
 func equalFold(b []byte, s string) bool {
 	return len(b) == len(s) && bytes.EqualFold(b, []byte(s))
 }

@@ -222,25 +222,6 @@ func TestHandshakeWithBodyIsRefused(t *testing.T) {
 	}
 }
 
-func TestDeflateOffers(t *testing.T) {
-	for in, want := range map[string]string{
-		"":                   "",
-		"permessage-deflate": "permessage-deflate",
-		"permessage-deflate; client_max_window_bits; server_max_window_bits=10": "permessage-deflate; client_max_window_bits; server_max_window_bits=10",
-		"Permessage-Deflate":                                  "Permessage-Deflate",
-		"permessage-deflate2":                                 "",
-		"x-webkit-deflate-frame":                              "",
-		"bbf, permessage-deflate ;a , foo;permessage-deflate": "permessage-deflate ;a",
-		"permessage-deflate;a=1,permessage-deflate":           "permessage-deflate;a=1, permessage-deflate",
-		`x;y="a, permessage-deflate", permessage-deflate;z`:   "permessage-deflate;z",
-		`x;y="\", permessage-deflate"`:                        "",
-	} {
-		if got := string(deflateOffers([]byte(in))); got != want {
-			t.Errorf("%q: got %q, want %q", in, got, want)
-		}
-	}
-}
-
 var browserHandshake = lines(
 	"GET /ws HTTP/1.1", "Host: example.com", "Connection: Upgrade", "Pragma: no-cache",
 	"Cache-Control: no-cache", "User-Agent: Mozilla/5.0 (X11; Linux x86_64)", "Upgrade: websocket",

@@ -39,7 +39,12 @@ type opening struct {
 	answer    []byte // read so far, if that was not all of the head
 
 	accept  string // what upstream has to prove that it has read the request
-	offered bool   // the client offers permessage-deflate
+	offered bool   // permessage-deflate is offered to upstream
+	alone   bool   // with each message compressed alone
+
+	// keepsWindow: permessage-deflate was agreed upon so, and yet upstream inflates
+	// a message as if it could refer to those before it.
+	keepsWindow bool
 }
 
 var (
@@ -51,7 +56,7 @@ var (
 	errMalformed   = &refusal{fasthttp.StatusBadGateway, "upstream's answer is malformed"}
 	errNoUpgrade   = &refusal{fasthttp.StatusBadGateway, "upstream answered 101 without Upgrade: websocket"}
 	errAccept      = &refusal{fasthttp.StatusBadGateway, "upstream answered with a wrong Sec-WebSocket-Accept"}
-	errExtension   = &refusal{fasthttp.StatusBadGateway, "upstream agreed to an extension that was not offered"}
+	errExtension   = &refusal{fasthttp.StatusBadGateway, "upstream agreed to an extension that was not offered, or not so"}
 )
 
 // begin is called on the loop.
@@ -191,7 +196,8 @@ func (o *opening) checkAnswer(head []byte) (forClient []byte, deflate bool, refu
 	for raw := head[len(line):]; len(raw) > 2; {
 		line, name, value := cutLine(raw)
 		raw = raw[len(line):]
-		if err := checkLine(line, name); err != nil {
+		err := checkLine(line, name)
+		if err != nil {
 			return nil, false, errMalformed
 		}
 		switch kindOf(name) {
@@ -200,10 +206,12 @@ func (o *opening) checkAnswer(head []byte) (forClient []byte, deflate bool, refu
 		case connectionHeader:
 			connection = connection || hasToken(value, "upgrade")
 		case extensionsHeader:
-			if len(value) > 0 && (!o.offered || !onlyDeflate(value)) {
-				return nil, false, errExtension
+			if len(value) > 0 {
+				if line, err = o.checkExtensions(line, name, value, deflate); err != nil {
+					return nil, false, err
+				}
+				deflate = true
 			}
-			deflate = deflate || len(value) > 0
 		case hopByHop, transferEncodingHeader, contentLengthHeader:
 			continue
 		case keptHeader:
@@ -222,24 +230,29 @@ func (o *opening) checkAnswer(head []byte) (forClient []byte, deflate bool, refu
 	return append(forClient, "\r\n"...), deflate, nil
 }
 
+// checkExtensions checks a line with the extensions that upstream has agreed to,
+// and returns it as the client shall get it; more: there was one before.
+func (o *opening) checkExtensions(line, name, value []byte, more bool) (forClient []byte, refused error) {
+	if !o.offered || !onlyDeflate(value) {
+		return nil, errExtension
+	}
+	if !o.alone {
+		return line, nil
+	}
+	answer, keepsWindow, ok := answerAlone(value)
+	if !ok || more {
+		return nil, errExtension
+	}
+	if o.keepsWindow = keepsWindow; keepsWindow {
+		line = appendLine(nil, name, answer)
+	}
+	return line, nil
+}
+
 // end leaves nothing of the opening on the loop but its socket.
 func (o *opening) end() {
 	o.worker.loop.Cancel(&o.timer)
 	delete(o.worker.openings, o)
-}
-
-// deflateExtension is the one extension that is passed through: RFC 7692.
-const deflateExtension = "permessage-deflate"
-
-// onlyDeflate reports whether a list of extensions names no other.
-func onlyDeflate(list []byte) bool {
-	for len(list) > 0 {
-		var extension []byte
-		if extension, list = nextElement(list); !hasToken(extension, deflateExtension) {
-			return false
-		}
-	}
-	return true
 }
 
 // acceptKey is upstream's proof that it has read the handshake (RFC 6455

@@ -2,6 +2,7 @@ package wsframe
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 )
 
@@ -66,6 +67,18 @@ func BenchmarkNext(b *testing.B) {
 				n += walk(b, &s, read.b)
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n), "ns/frame")
+		})
+	}
+}
+
+func BenchmarkMask(b *testing.B) {
+	for _, size := range []int{8, 128, 64 << 10} {
+		b.Run(fmt.Sprintf("%d bytes", size), func(b *testing.B) {
+			payload := make([]byte, size)
+			b.SetBytes(int64(size))
+			for b.Loop() {
+				Mask(payload, [4]byte{1, 2, 3, 4})
+			}
 		})
 	}
 }

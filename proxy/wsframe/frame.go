@@ -5,6 +5,7 @@ package wsframe
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"unicode/utf8"
 )
 
@@ -96,21 +97,7 @@ const (
 // mask is the caller's: RFC 6455 §5.3 wants it unpredictable where somebody
 // else chooses the payload. It is not used for a server's frame.
 func Append(dst []byte, sender Sender, opcode Opcode, mask [4]byte, payload []byte) []byte {
-	dst = append(dst, 0x80|byte(opcode))
-	bit := byte(0)
-	if sender == Client {
-		bit = 0x80
-	}
-	switch n := len(payload); {
-	case n <= 125:
-		dst = append(dst, bit|byte(n))
-	case n <= 0xffff:
-		dst = append(dst, bit|126)
-		dst = binary.BigEndian.AppendUint16(dst, uint16(n))
-	default:
-		dst = append(dst, bit|127)
-		dst = binary.BigEndian.AppendUint64(dst, uint64(n))
-	}
+	dst = appendHeader(dst, fin|byte(opcode), sender, int64(len(payload)))
 	if sender == Client {
 		dst = append(dst, mask[:]...)
 	}
@@ -123,9 +110,19 @@ func Append(dst []byte, sender Sender, opcode Opcode, mask [4]byte, payload []by
 }
 
 // Mask masks or unmasks the payload of a frame in place (RFC 6455 §5.3).
-func Mask(payload []byte, mask [4]byte) {
-	for i := range payload {
-		payload[i] ^= mask[i&3]
+func Mask(payload []byte, mask [4]byte) { MaskFrom(payload, mask, 0) }
+
+// MaskFrom does so with a part of a payload that has offset bytes before it.
+func MaskFrom(part []byte, mask [4]byte, offset int) {
+	half := bits.RotateLeft32(binary.LittleEndian.Uint32(mask[:]), -8*(offset&3))
+	word := uint64(half)<<32 | uint64(half)
+	for len(part) >= 8 {
+		binary.LittleEndian.PutUint64(part, binary.LittleEndian.Uint64(part)^word)
+		part = part[8:]
+	}
+	for i := range part {
+		part[i] ^= byte(word)
+		word >>= 8
 	}
 }
 

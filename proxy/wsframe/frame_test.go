@@ -86,6 +86,31 @@ func TestMask(t *testing.T) {
 	}
 }
 
+// Any part of a payload is masked as the whole is, byte by byte, wherever it lies
+// in memory, and nothing beside it.
+func TestMaskFrom(t *testing.T) {
+	mask := [4]byte{0x0f, 0xf0, 0xff, 0x01}
+	memory := make([]byte, 64)
+	for i := range memory {
+		memory[i] = byte(i * 7)
+	}
+	for length := range 41 {
+		for place := range 9 {
+			for offset := range 9 {
+				want := bytes.Clone(memory)
+				for i := range length {
+					want[place+i] ^= mask[(offset+i)%4]
+				}
+				got := bytes.Clone(memory)
+				MaskFrom(got[place:place+length], mask, offset)
+				if !bytes.Equal(got, want) {
+					t.Fatalf("%d bytes at %d, offset %d: %x, want %x", length, place, offset, got, want)
+				}
+			}
+		}
+	}
+}
+
 // A close frame holds as much of its reason as fits, in whole characters.
 func TestAppendClose(t *testing.T) {
 	a := func(n int) string { return strings.Repeat("a", n) }

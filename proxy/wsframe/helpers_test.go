@@ -6,8 +6,6 @@ import (
 )
 
 const (
-	fin  = 0x80
-	rsv1 = 0x40
 	rsv2 = 0x20
 	rsv3 = 0x10
 )

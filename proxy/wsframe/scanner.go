@@ -127,7 +127,14 @@ type Scanner struct {
 	sender  Sender
 	deflate bool
 	opcode  Opcode
-	begun   bool
+
+	// Of what Next returned last.
+	begun      bool
+	compressed bool
+	header     uint8 // bytes of the header in it
+	phase      uint8 // where in the mask its payload begins
+	after      uint8 // where in the mask what follows begins
+	mask       [4]byte
 }
 
 // NewScanner returns a scanner for what sender sends. With deflate,
@@ -154,9 +161,10 @@ func (s *Scanner) Limit(limit int64) { s.limit = limit }
 // none of which may pass; after it the scanner is of no use.
 func (s *Scanner) Next(b []byte) (int, error) {
 	if s.rest > 0 {
-		s.begun = false
+		s.begun, s.header = false, 0
 		n := int(min(s.rest, int64(len(b))))
 		s.rest -= int64(n)
+		s.phase, s.after = s.after, s.after+uint8(n)
 		return n, nil
 	}
 	h, whole := parseHeader(b)
@@ -185,6 +193,13 @@ func (s *Scanner) Next(b []byte) (int, error) {
 	s.fragmented = !h.fin
 	n := min(int64(len(b)), int64(h.size)+h.length)
 	s.rest = int64(h.size) + h.length - n
+	if s.begun {
+		s.compressed = h.reserved&rsv1 != 0
+	}
+	s.header, s.phase, s.after = uint8(h.size), 0, uint8(n-int64(h.size))
+	if h.masked {
+		s.mask = [4]byte(b[h.size-4:])
+	}
 	return int(n), nil
 }
 
@@ -219,7 +234,6 @@ func (s *Scanner) check(h header, whole bool) error {
 // checkReserved allows RSV1 on the first frame of a message where compression
 // was agreed upon, and no reserved bit otherwise.
 func (s *Scanner) checkReserved(h header) error {
-	const rsv1 = 0x40
 	switch {
 	case h.reserved == 0:
 		return nil
