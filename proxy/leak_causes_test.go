@@ -72,6 +72,28 @@ var endings = map[policies.Cause]struct {
 		scene:  scene{clientOpen: sayHello},
 		code:   1009,
 	},
+	policies.SubscriptionLimit: {
+		policy: policies.Policy{
+			Dialect:       "rac",
+			Subscriptions: policies.Subscriptions{Max: 1, MaxPerTopic: 1 << 20, OnExcess: policies.ExcessClose},
+			Release:       policies.Release{Unsubscribe: true},
+		},
+		scene: scene{clientOpen: func(e *extra) {
+			e.sayFrame(text, subscribe(`"a"`))
+			e.sayFrame(text, subscribe(`"b"`))
+		}},
+		code: 1008,
+	},
+	policies.MessageRate: {
+		policy: policies.Policy{Messages: policies.Messages{Rate: 0.001}},
+		scene:  scene{clientOpen: func(e *extra) { sayHello(e); sayHello(e) }},
+		code:   1008,
+	},
+	policies.InvalidUTF8: {
+		policy: policies.Policy{Messages: policies.Messages{ValidateUTF8: true}},
+		scene:  scene{clientOpen: func(e *extra) { e.sayFrame(text, "\xff") }},
+		code:   1007,
+	},
 	policies.ProtocolError: {
 		scene: scene{clientOpen: func(e *extra) { e.sayFrame(0x83, "reserved opcode") }},
 		code:  1002,

@@ -6,11 +6,11 @@ import "wswarden/proxy/wsframe"
 // passed on as it is, and frames of our own that go in between at boundaries.
 // While the peer takes everything, it holds no bytes at all.
 type outgoing struct {
-	waiting []byte           // passed on and not taken yet, whole headers only
-	place   wsframe.Position // of the next byte of the other peer's stream
-	added   []byte           // our own frames, ahead of waiting at a boundary
-	begun   bool             // a part of added is written: the rest comes first
-	data    bool             // added holds a data frame: it needs a message boundary
+	waiting  []byte           // passed on and not taken yet, whole headers only
+	place    wsframe.Position // of the next byte of the other peer's stream
+	control  []byte           // our own control frames, ahead of waiting at a frame boundary
+	messages []byte           // our own messages, ahead of waiting at a message boundary
+	begun    *[]byte          // of the last two: a part is written, the rest comes first
 }
 
 // writer takes as many bytes as there is room for; fewer than offered and no
@@ -20,7 +20,7 @@ type writer interface {
 }
 
 // len returns how many bytes wait.
-func (o *outgoing) len() int { return len(o.waiting) + len(o.added) }
+func (o *outgoing) len() int { return len(o.waiting) + len(o.control) + len(o.messages) }
 
 // empty reports whether every byte has been taken.
 func (o *outgoing) empty() bool { return o.len() == 0 }
@@ -42,17 +42,23 @@ func (o *outgoing) pass(w writer, b []byte, end wsframe.Position) error {
 	return err
 }
 
-// add puts in a frame of our own as early as its kind allows.
-func (o *outgoing) add(w writer, frame []byte, data bool) error {
-	o.added = append(o.added, frame...)
-	o.data = o.data || data
+// addControl puts in a control frame of our own at the next frame boundary.
+func (o *outgoing) addControl(w writer, frame []byte) error {
+	o.control = append(o.control, frame...)
+	return o.flush(w)
+}
+
+// addMessage puts in a message of our own, one frame, at the next message
+// boundary.
+func (o *outgoing) addMessage(w writer, frame []byte) error {
+	o.messages = append(o.messages, frame...)
 	return o.flush(w)
 }
 
 // flush writes until everything is taken or the peer has no more room.
 func (o *outgoing) flush(w writer) error {
 	for {
-		before, boundary := o.beforeAdded()
+		before, own := o.next()
 		switch {
 		case before > 0:
 			n, err := w.Write(o.waiting[:before])
@@ -61,14 +67,13 @@ func (o *outgoing) flush(w writer) error {
 			if n < before || err != nil {
 				return err
 			}
-		case boundary:
-			n, err := w.Write(o.added)
-			o.added = o.added[n:]
-			o.begun = len(o.added) > 0
-			if o.begun || err != nil {
+		case own != nil:
+			n, err := w.Write(*own)
+			*own, o.begun = (*own)[n:], own
+			if len(*own) > 0 || err != nil {
 				return err
 			}
-			o.added, o.data = nil, false
+			*own, o.begun = nil, nil
 		default:
 			if len(o.waiting) == 0 {
 				o.waiting = nil
@@ -78,40 +83,48 @@ func (o *outgoing) flush(w writer) error {
 	}
 }
 
-// beforeAdded returns how many bytes of waiting come before our own frames, and
-// whether the boundary that these need lies right behind them.
-func (o *outgoing) beforeAdded() (n int, boundary bool) {
-	switch {
-	case len(o.added) == 0:
-		return len(o.waiting), false
-	case o.begun:
-		return 0, true
-	case o.data:
-		return o.place.NextMessage(o.waiting)
-	default:
-		return o.place.NextFrame(o.waiting)
+// next returns how many bytes of waiting come first, and what of our own comes
+// right behind them.
+func (o *outgoing) next() (before int, own *[]byte) {
+	if o.begun != nil {
+		return 0, o.begun
 	}
+	before = len(o.waiting)
+	if len(o.messages) > 0 {
+		if n, ok := o.place.NextMessage(o.waiting); ok {
+			before, own = n, &o.messages
+		}
+	}
+	if len(o.control) > 0 {
+		if n, ok := o.place.NextFrame(o.waiting); ok {
+			before, own = n, &o.control
+		}
+	}
+	return before, own
 }
 
 // finish cuts off the frame that will not be completed and lets closing, which
-// ends with a close frame, follow the last whole one. Our own frames that have
-// not begun are dropped: the close frame says more. It returns false when the
+// ends with a close frame, follow the last whole one. Our own control frames that
+// have not begun are dropped: the close frame says more. ok is false when the
 // peer has been given a part of a frame whose rest is not there: then no close
-// frame can follow. The farewell precedes the closing if a message has ended.
-func (o *outgoing) finish(w writer, farewell, closing []byte) (bool, error) {
-	n, message, ok := o.place.LastFrame(o.waiting)
+// frame can follow. The farewell precedes the closing if a message has ended;
+// parted says so.
+func (o *outgoing) finish(w writer, farewell, closing []byte) (ok, parted bool, err error) {
+	n, parted, ok := o.place.LastFrame(o.waiting)
 	if !ok {
-		return false, nil
+		return false, false, nil
 	}
 	o.waiting = o.waiting[:n:n]
-	if message {
+	if o.begun != &o.control {
+		o.control = nil
+	}
+	if parted {
 		o.waiting = append(o.waiting, farewell...)
+	} else if o.begun != &o.messages {
+		o.messages = nil
 	}
 	o.waiting = append(o.waiting, closing...)
-	if !o.begun {
-		o.added, o.data = nil, false
-	}
-	return true, o.flush(w)
+	return true, parted, o.flush(w)
 }
 
 // discard forgets everything: the peer takes no more.

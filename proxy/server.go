@@ -21,11 +21,15 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 
 	"wswarden/config"
+	"wswarden/policies"
 	"wswarden/proxy/admin"
 	"wswarden/proxy/evloop"
+	"wswarden/proxy/quota"
+	"wswarden/proxy/webhook"
 )
 
 // Server is wswarden without its command line.
@@ -40,6 +44,11 @@ type Server struct {
 	admin     *admin.Server // nil: off
 	journal   *journal
 	next      atomic.Uint32 // the worker for the next session
+
+	registry *prometheus.Registry
+	reporter *webhook.Reporter
+	topics   quota.Topics
+	kinds    map[*policies.Policy]*kind
 
 	// Sessions and handshakes under way. The mutex orders a handshake's
 	// entrance and the beginning of a drain.
@@ -59,6 +68,12 @@ func newServer(cfg *config.Config, log *slog.Logger, newLoop func() (*evloop.Loo
 	s.log = slog.New(s.journal)
 	s.forwarder = newForwarder(cfg.Upstream.Address(), cfg.Upstream.DialTimeout, cfg.Upstream.HandshakeTimeout, cfg.TrustedProxies, s.log)
 	s.resolver.address = cfg.Upstream.Address()
+	s.registry = admin.NewRegistry()
+	s.reporter = webhook.New(s.log, s.registry)
+	if err := s.prepareKinds(); err != nil {
+		s.close()
+		return nil, err
+	}
 	s.http.Handler = s.serve
 	s.http.Logger = slog.NewLogLogger(s.journal, slog.LevelDebug) // clients' errors
 	configureServer(&s.http)
@@ -94,7 +109,7 @@ func (s *Server) bind() error {
 	if s.config.Admin.Address == "" {
 		return nil
 	}
-	a, err := admin.New(s.config.Admin.Address, s.ready)
+	a, err := admin.New(s.config.Admin.Address, s.ready, s.registry)
 	if err != nil {
 		return fmt.Errorf("admin.address: %w", err)
 	}
@@ -113,6 +128,7 @@ func (s *Server) close() {
 	for _, w := range s.workers {
 		_ = w.loop.Close()
 	}
+	s.reporter.Close(context.Background()) // nothing was sent
 	s.journal.close()
 }
 
@@ -164,6 +180,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 	<-ctx.Done()
 	s.drain()
+	s.lastReports()
 
 	s.forwarder.close()
 	for _, w := range s.workers {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"wswarden/policies"
+	"wswarden/policies/dialects"
 	"wswarden/proxy/evloop"
 	"wswarden/proxy/wsframe"
 )
@@ -19,8 +20,13 @@ type session struct {
 	worker *worker
 	place  int // in worker.sessions
 	policy *policies.Policy
+	kind   *kind
 	facts  policies.Facts
 	timer  evloop.Timer
+
+	subscribed *subscribed // nil: the application's dialect is not known
+	meter      policies.Meter
+	resumeAt   policies.Moment // the client is not read from until then; 0: it is
 
 	id      uint64
 	address netip.Addr // the client's, as far as it can be believed
@@ -47,10 +53,19 @@ type session struct {
 // open makes an opening a session. head is the answer for the client, early what
 // upstream sent right behind its own.
 func (w *worker) open(o *opening, head, early []byte, deflate bool) {
-	s := &session{worker: w, policy: o.policy, address: o.client, id: rand.Uint64()}
+	s := &session{worker: w, policy: o.policy, kind: w.server.kinds[o.policy], address: o.client, id: rand.Uint64()}
 	s.client = side{session: s, in: wsframe.NewScanner(wsframe.Client, deflate)}
 	s.upstream = side{session: s, in: wsframe.NewScanner(wsframe.Server, deflate)}
 	s.client.in.Limit(o.policy.Messages.MaxBytes)
+	if o.policy.Reads() {
+		s.client.reading = &reading{keepsWindow: o.keepsWindow}
+	}
+	if dialect := s.kind.dialect; dialect != nil {
+		s.subscribed = &subscribed{dialect: dialect}
+		if dialect.Reads(dialects.UpstreamToClient) {
+			s.upstream.reading = new(reading)
+		}
+	}
 	s.timer.Owner = s
 	s.facts = policies.Facts{Opened: w.loop.Now(), Spread: uint8(rand.Uint32())}
 	s.looked = s.facts.Opened
@@ -62,7 +77,7 @@ func (w *worker) open(o *opening, head, early []byte, deflate bool) {
 		s.client.lost()
 		return
 	}
-	s.client.out.added, s.client.out.begun = head, true
+	s.client.out.control, s.client.out.begun = head, &s.client.out.control
 	s.client.flush()
 	if len(early) > 0 {
 		s.upstream.receive(early)
@@ -131,6 +146,7 @@ func (s *session) violated(d *side, err error) {
 // end of a message is sealed.
 func (s *session) finish(wish policies.Verdict, deadline policies.Moment) {
 	s.finishing, s.wish, s.deadline = true, wish, deadline
+	s.resume()
 	s.worker.loop.Set(&s.timer, deadline)
 	for _, d := range s.sides() {
 		if d.in.MessageBoundary() {
@@ -214,8 +230,7 @@ func (s *session) giveUp() {
 		if d.heard && d.out.empty() {
 			d.socket.Close()
 		} else {
-			d.socket.Reset()
-			d.out.discard()
+			d.reset()
 		}
 	}
 	s.settle()
@@ -225,19 +240,13 @@ func (s *session) giveUp() {
 func (s *session) forget() {
 	s.gone = true
 	s.worker.loop.Cancel(&s.timer)
+	s.report()
+	s.forgetSubscriptions()
 	s.worker.remove(s)
 	s.worker.server.ended(s)
 }
 
 func (s *session) sides() [2]*side { return [2]*side{&s.client, &s.upstream} }
-
-// farewell returns the policy's farewell messages as frames.
-func (s *session) farewell() (frames []byte) {
-	for _, text := range s.policy.Release.Farewell {
-		frames = wsframe.Append(frames, wsframe.Client, wsframe.Text, newMask(), []byte(text))
-	}
-	return frames
-}
 
 // closing returns a close frame for a peer. Code 0 is a frame without a code.
 func (s *session) closing(d *side, code uint16, reason string) []byte {

@@ -72,6 +72,18 @@ func startWith(t *testing.T, build build, adjust func(*config.Config)) *warden {
 		if policy.Release.Grace == 0 {
 			policy.Release.Grace = longest
 		}
+		if policy.Messages.OnExcess == "" {
+			policy.Messages.OnExcess = policies.ExcessClose
+		}
+		if policy.Inspect.MaxBytes == 0 {
+			policy.Inspect.MaxBytes = policies.Default().Inspect.MaxBytes
+		}
+		if policy.Inspect.Oversize == "" {
+			policy.Inspect.Oversize = policies.OversizeClose
+		}
+		if policy.Subscriptions.OnExcess == "" {
+			policy.Subscriptions.OnExcess = policies.ExcessReject
+		}
 	}
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)

@@ -15,8 +15,11 @@ type side struct {
 	session *session
 	out     outgoing
 
-	in   wsframe.Scanner
-	held []byte // read, but too little yet to be judged; at most wsframe.MaxHeld
+	in      wsframe.Scanner
+	held    []byte   // read, but too little yet to be judged; at most wsframe.MaxHeld
+	backlog bool     // held is a client's that sent too fast: up to a whole read
+	reading *reading // nil: messages are not read
+	stage   stage
 
 	acked uint64 // bytes that the peer's system had acknowledged at the last look
 
@@ -42,7 +45,7 @@ func (d *side) Ready() {
 	if d.socket.Writable() && !d.out.empty() {
 		d.flush()
 	}
-	if d.socket.Open() && d.socket.Readable() {
+	if d.socket.Open() && (d.socket.Readable() || d.backlog) {
 		d.relay()
 	}
 	if d.socket.Open() && d.socket.Broken() && d.paused() {
@@ -51,10 +54,12 @@ func (d *side) Ready() {
 }
 
 // paused reports whether the peer is not read from because the other one does
-// not take what it has sent.
+// not take what it has sent, because it takes no answers itself, or because it
+// sends too fast.
 func (d *side) paused() bool {
 	other := d.peer()
-	return !other.sealed && len(other.out.waiting) > 0
+	return !other.sealed &&
+		(len(other.out.waiting) > 0 || len(d.out.messages) > readSize || d.isClient() && d.session.resumeAt != 0)
 }
 
 // relay reads once and passes on what has arrived. One read a turn keeps a busy
@@ -65,6 +70,12 @@ func (d *side) relay() {
 	}
 	buf := d.session.worker.buf
 	kept := copy(buf, d.held)
+	if d.backlog {
+		d.backlog = false
+		d.receive(buf[:kept])
+		d.again()
+		return
+	}
 	n, err := d.socket.Read(buf[kept:])
 	switch {
 	case err != nil:
@@ -74,7 +85,12 @@ func (d *side) relay() {
 		return
 	}
 	d.receive(buf[:kept+n])
-	if d.socket.Open() && d.socket.Readable() && !d.paused() {
+	d.again()
+}
+
+// again has what is left to read looked at in the loop's next turn.
+func (d *side) again() {
+	if d.socket.Open() && (d.socket.Readable() || d.backlog) && !d.paused() {
 		d.socket.Again()
 	}
 }
@@ -112,9 +128,13 @@ func (d *side) receive(b []byte) {
 			}
 		case wsframe.Ping:
 		default:
-			s.sawData(d)
+			from = d.take(b, from, at, n)
 		}
 		at += n
+		if d.isClient() && s.resumeAt != 0 && at < len(b) {
+			d.backlog = true
+			break
+		}
 		if s.finishing && !other.sealed && d.in.MessageBoundary() {
 			d.pass(b[from:at])
 			from = at
@@ -141,7 +161,11 @@ func (d *side) pass(b []byte) {
 		return
 	}
 	waited := !other.out.empty()
-	err := other.out.pass(&other.socket, b, d.in.Position)
+	end := d.in.Position
+	if d.stage == holding || d.stage == dropping {
+		end = wsframe.Position{} // nothing of the message under way has been passed
+	}
+	err := other.out.pass(&other.socket, b, end)
 	if waited || err != nil || !other.out.empty() {
 		other.written(true, err)
 	}
@@ -161,11 +185,11 @@ func (d *side) written(took bool, err error) {
 	if err != nil {
 		// A peer that takes no more may still have said why: its close frame
 		// comes before the end that reading will find.
-		d.out.discard()
+		d.discard()
 		d.sealed = true
 		d.socket.Again()
 	}
-	if d.pinging && len(d.out.added) == 0 {
+	if d.pinging && len(d.out.control) == 0 {
 		d.pinging = false
 		s.pinged(d)
 	}
@@ -175,6 +199,9 @@ func (d *side) written(took bool, err error) {
 			other.socket.Again()
 		}
 	}
+	if took {
+		d.again() // it was perhaps not read from for the answers that it did not take
+	}
 	s.settle()
 }
 
@@ -182,7 +209,7 @@ func (d *side) written(took bool, err error) {
 func (d *side) ping() {
 	d.pinging = true
 	frame := wsframe.Append(nil, d.sender(), wsframe.Ping, newMask(), pingMark[:])
-	d.written(false, d.out.add(&d.socket, frame, false))
+	d.written(false, d.out.addControl(&d.socket, frame))
 }
 
 // bid sends the close frame, behind the farewell where that is possible, as the
@@ -198,10 +225,12 @@ func (d *side) bid(closing []byte) {
 	if !d.isClient() {
 		farewell = d.session.farewell()
 	}
-	ok, err := d.out.finish(&d.socket, farewell, closing)
+	ok, parted, err := d.out.finish(&d.socket, farewell, closing)
+	if parted && !d.isClient() {
+		d.session.released(len(farewell) + len(closing))
+	}
 	if !ok {
-		d.socket.Reset()
-		d.out.discard()
+		d.reset()
 	}
 	d.written(false, err)
 	d.peer().socket.Again()
@@ -215,10 +244,29 @@ func (d *side) sender() wsframe.Sender {
 	return wsframe.Client
 }
 
+// discard forgets what waits for the peer: it takes no more.
+func (d *side) discard() {
+	if !d.isClient() {
+		d.session.notTaken(d.out.len())
+	}
+	d.out.discard()
+}
+
+// reset breaks the connection: what the peer's system has not acknowledged is
+// lost.
+func (d *side) reset() {
+	if !d.isClient() {
+		outstanding, _ := d.socket.Outstanding()
+		d.session.notTaken(d.out.len() + int(outstanding))
+	}
+	d.socket.Reset()
+	d.discard()
+}
+
 // lost notes that the connection has ended.
 func (d *side) lost() {
 	d.socket.Close()
-	d.out.discard()
+	d.discard()
 	d.sealed, d.held = true, nil
 	d.peer().socket.Again() // it may have been waiting for this one
 	d.session.sawLoss(d)

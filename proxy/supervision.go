@@ -10,6 +10,9 @@ func (s *session) supervise() {
 	if every > 0 && now >= s.looked+every {
 		s.look(now)
 	}
+	if s.resumeAt != 0 && now >= s.resumeAt {
+		s.resume()
+	}
 	for s.cause == policies.NoCause {
 		if s.drainAt != 0 && now >= s.drainAt {
 			drain := &s.worker.server.config.Drain
@@ -35,7 +38,7 @@ func (s *session) supervise() {
 			}
 			return
 		default:
-			next = policies.Earlier(next, s.drainAt)
+			next = policies.Earlier(next, policies.Earlier(s.drainAt, s.resumeAt))
 			if every > 0 {
 				next = policies.Earlier(next, s.looked+every)
 			}
@@ -46,6 +49,22 @@ func (s *session) supervise() {
 			}
 			return
 		}
+	}
+}
+
+// pause has the client not read from until the moment at.
+func (s *session) pause(at policies.Moment) {
+	if at > s.worker.loop.Now() && !s.finishing {
+		s.resumeAt = at
+		s.recheck()
+	}
+}
+
+// resume has the client read from again.
+func (s *session) resume() {
+	if s.resumeAt != 0 {
+		s.resumeAt = 0
+		s.client.socket.Again()
 	}
 }
 

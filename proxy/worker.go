@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"wswarden/policies"
+	"wswarden/policies/dialects"
 	"wswarden/proxy/evloop"
 	"wswarden/proxy/wsframe"
 )
@@ -20,6 +21,15 @@ type worker struct {
 	openings map[*opening]struct{}
 	sessions []*session
 	buf      []byte // for reading: what was held, and readSize behind it
+
+	// For messages that are read, one at a time.
+	reader   dialects.Reader
+	inflater inflater
+	plain    []byte   // a message, unmasked
+	inflated []byte   // and inflated
+	records  [][]byte // of it, those that pass
+	frames   []byte   // that pass ahead of it
+	text     []byte
 
 	drainFrom     policies.Moment
 	drainDeadline policies.Moment // 0: not draining

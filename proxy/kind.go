@@ -1,0 +1,55 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"wswarden/policies"
+	"wswarden/policies/dialects"
+	"wswarden/proxy/webhook"
+)
+
+// kind is what the sessions of one policy have in common beside it.
+type kind struct {
+	*metrics
+	policy  *policies.Policy
+	dialect *dialects.Dialect // nil: unknown
+	webhook *webhook.Hook     // nil: off
+}
+
+// prepareKinds makes ready what the policies name.
+func (s *Server) prepareKinds() error {
+	s.kinds = make(map[*policies.Policy]*kind)
+	counters := newMetrics(s.registry, s.config.Policies)
+	for i := range s.config.Policies {
+		policy := &s.config.Policies[i]
+		dialect, err := s.config.Dialect(policy.Dialect)
+		if err != nil {
+			return fmt.Errorf("policies[%d].dialect: %w", i, err)
+		}
+		s.kinds[policy] = &kind{
+			metrics: counters[policy],
+			policy:  policy,
+			dialect: dialect,
+			webhook: s.reporter.Hook(policy.Name, policy.Release.Webhook),
+		}
+	}
+	return nil
+}
+
+// reportPatience bounds what webhooks can add to the time of a drain.
+const reportPatience = 5 * time.Second
+
+// lastReports gives the webhooks the time of one attempt to take what is left.
+func (s *Server) lastReports() {
+	var longest time.Duration
+	for _, k := range s.kinds {
+		if k.webhook != nil {
+			longest = max(longest, k.policy.Release.Webhook.Timeout)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), min(longest, reportPatience))
+	defer cancel()
+	s.reporter.Close(ctx)
+}

@@ -1,0 +1,146 @@
+package proxy
+
+import (
+	"wswarden/policies"
+	"wswarden/policies/dialects"
+	"wswarden/proxy/wsframe"
+)
+
+// subscribed is what a session whose application's dialect is known keeps of it.
+type subscribed struct {
+	dialect  *dialects.Dialect
+	tracker  policies.Tracker
+	release  release
+	identity string // as the client has told it
+}
+
+// subscribe decides on a record that makes a subscription, and counts it if it may
+// pass. What must reach upstream ahead of it is in the worker's frames.
+func (s *session) subscribe(r *dialects.Record, opcode wsframe.Opcode) policies.Admission {
+	limits, tracker := &s.policy.Subscriptions, &s.subscribed.tracker
+	a := limits.Judge(tracker, r)
+	if a.Refuse || a.End {
+		return a
+	}
+	// The seat on the topic is taken first: nothing is evicted for a newcomer that
+	// cannot have one.
+	topic := r.Topic.Hash()
+	seated := limits.MaxPerTopic > 0 && !tracker.On(topic)
+	if seated && !s.worker.server.topics.Take(topic, limits.MaxPerTopic) {
+		return limits.TopicFull()
+	}
+	if a.Evict && !s.evict(opcode) {
+		if seated {
+			s.worker.server.topics.Give(topic)
+		}
+		return policies.Admission{Refuse: true, Reason: a.Reason}
+	}
+	change := tracker.Add(r)
+	if seated {
+		change.Joined = 0
+	}
+	s.moved(change)
+	return policies.Admission{}
+}
+
+// evict undoes the oldest subscription that can be undone, behind the records that
+// have passed so far.
+func (s *session) evict(opcode wsframe.Opcode) bool {
+	w := s.worker
+	text, change, ok := s.subscribed.tracker.Evict(w.text[:0])
+	if w.text = text; !ok {
+		return false
+	}
+	s.flushRecords(opcode)
+	w.frames = wsframe.Append(w.frames, wsframe.Client, wsframe.Text, newMask(), text)
+	s.moved(change)
+	s.kind.evicted.Inc()
+	return true
+}
+
+// moved takes and gives back the session's seats on topics. Nobody is asked: a
+// topic that is joined here is one that upstream has let the client join.
+func (s *session) moved(c policies.Change) {
+	if s.policy.Subscriptions.MaxPerTopic == 0 {
+		return
+	}
+	if c.Joined != 0 {
+		s.worker.server.topics.Take(c.Joined, 0)
+	}
+	if c.Left != 0 {
+		s.worker.server.topics.Give(c.Left)
+	}
+}
+
+// answered takes in what upstream says of a subscription.
+func (s *session) answered(r *dialects.Record) {
+	tracker := &s.subscribed.tracker
+	switch r.Kind {
+	case dialects.Ack:
+		change := tracker.Ack(r)
+		s.moved(change)
+		// What upstream had refused, it confirms after all.
+		if limit := s.policy.Subscriptions.Max; change.Count > 0 && limit > 0 && tracker.Len() > limit {
+			s.end(policies.Verdict{Cause: policies.SubscriptionLimit, Code: s.policy.Subscriptions.CloseCode}, "")
+		}
+	case dialects.Reject:
+		s.moved(tracker.Reject(r))
+	case dialects.Released:
+		s.moved(tracker.Remove(r))
+	}
+}
+
+// forgetSubscriptions gives back every seat.
+func (s *session) forgetSubscriptions() {
+	if s.subscribed == nil || s.policy.Subscriptions.MaxPerTopic == 0 {
+		return
+	}
+	for s.subscribed.tracker.Len() > 0 {
+		s.moved(s.subscribed.tracker.Pop())
+	}
+}
+
+// identityLimit bounds what is kept of an identity, in bytes.
+const identityLimit = 256
+
+// identify notes who the client says it is.
+func (s *session) identify(r *dialects.Record) {
+	if r.Identity.Usable() {
+		w := s.worker
+		w.text = r.Identity.AppendText(w.text[:0])
+		s.subscribed.identity = string(w.text[:min(len(w.text), identityLimit)])
+	}
+}
+
+// refuse tells the client that its subscription does not pass.
+func (s *session) refuse(r *dialects.Record, reason string) {
+	s.kind.refused.Inc()
+	w := s.worker
+	ok := false
+	if w.text, ok = r.Rule.AppendRefusal(w.text[:0], r, reason); ok {
+		frame := wsframe.Append(nil, wsframe.Server, wsframe.Text, [4]byte{}, w.text)
+		s.client.written(false, s.client.out.addMessage(&s.client.socket, frame))
+	}
+}
+
+// overhear reads a message of upstream's.
+func (s *session) overhear(opcode wsframe.Opcode, compressed bool, payload []byte) {
+	w := s.worker
+	if compressed {
+		var err error
+		if w.inflated, err = w.inflater.message(w.inflated[:0], payload, int(s.policy.Inspect.MaxBytes)); err != nil {
+			s.sawData(&s.upstream)
+			return
+		}
+		payload = w.inflated
+	}
+	data := false
+	w.reader.Begin(s.subscribed.dialect, dialects.UpstreamToClient, opcode == wsframe.Binary, payload)
+	for r := w.reader.Next(); r != nil; r = w.reader.Next() {
+		data = data || r.Kind != dialects.Heartbeat
+		s.answered(r)
+	}
+	if data {
+		s.sawData(&s.upstream)
+	}
+}
