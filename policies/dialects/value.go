@@ -87,9 +87,13 @@ func (v Value) hash() uint64 {
 	return h.Sum64()
 }
 
-// AppendText appends the value as text: a string's characters, a number as it is
-// written. U+FFFD stands for half of a surrogate pair.
+// AppendText appends the value as text: a string's characters, a number as
+// JavaScript spells it, however it was written. U+FFFD stands for half of a
+// surrogate pair.
 func (v Value) AppendText(dst []byte) []byte {
+	if v.kind == jsonNumber {
+		return appendNumber(dst, v.number())
+	}
 	text, escape := v.text()
 	for ; escape >= 0; escape = nextEscape(text) {
 		dst = append(dst, text[:escape]...)
@@ -161,6 +165,27 @@ func (v Value) number() float64 {
 	}
 	f, _ := strconv.ParseFloat(string(text), 64)
 	return f
+}
+
+// appendNumber appends a number as ECMA-262's Number::toString does.
+func appendNumber(dst []byte, f float64) []byte {
+	switch size := math.Abs(f); {
+	case f == 0: // also -0
+		return append(dst, '0')
+	case size > math.MaxFloat64:
+		if f < 0 {
+			dst = append(dst, '-')
+		}
+		return append(dst, "Infinity"...)
+	case size >= 1e-6 && size < 1e21:
+		return strconv.AppendFloat(dst, f, 'f', -1, 64)
+	}
+	dst = strconv.AppendFloat(dst, f, 'e', -1, 64)
+	// Go writes two digits of an exponent at least.
+	if n := len(dst); dst[n-2] == '0' && (dst[n-3] == '-' || dst[n-3] == '+') {
+		dst = append(dst[:n-2], dst[n-1])
+	}
+	return dst
 }
 
 // normal returns the number with the point before the first digit that is not 0.

@@ -54,7 +54,7 @@ function compare(message, path, value) {
     if (hashes.get(value) !== hash) disagree('two hashes for one value');
     if (values.get(hash) !== value) disagree('one hash for two values');
   }
-  if (kind === 'string' && !Buffer.from(value).equals(text)) disagree('the text is ' + text);
+  if (usable && !Buffer.from(String(value)).equals(text)) disagree('the text is ' + text);
   if (raw.length > 5000) return; // JSON.stringify is recursive
   const again = parse(raw.toString());
   if (JSON.stringify(again) !== JSON.stringify(value)) disagree('the raw value is ' + raw);
