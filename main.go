@@ -63,7 +63,9 @@ func serveCommand(code *int) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			server, err := proxy.New(cfg, newLogger(cfg.Log, cmd.ErrOrStderr()))
+			logger := newLogger(cfg.Log, cmd.ErrOrStderr())
+			slog.SetDefault(logger) // for what libraries log of their own accord
+			server, err := proxy.New(cfg, logger)
 			if err != nil {
 				return err
 			}

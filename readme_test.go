@@ -1,7 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -9,6 +13,7 @@ import (
 
 	"wswarden/config"
 	"wswarden/policies"
+	"wswarden/proxy"
 )
 
 // table returns the rows of the README's table behind a mark, cell by cell.
@@ -111,22 +116,90 @@ func TestReadmeCauses(t *testing.T) {
 	}
 }
 
-// The README's file is one that is accepted.
+// The README's files are such as are accepted.
 func TestReadmeConfiguration(t *testing.T) {
 	text, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(text), "```yaml\n")
-	example, _, found := strings.Cut(rest, "```")
-	if !found {
-		t.Fatal("README.md has no YAML")
+	var names []string
+	for i, rest := range strings.Split(string(text), "```yaml\n")[1:] {
+		example, _, _ := strings.Cut(rest, "```")
+		if !strings.Contains(example, "upstream:") {
+			example += "upstream: { url: http://127.0.0.1:5000 }\n"
+		}
+		c, err := config.Parse(fmt.Sprintf("example %d", i+1), []byte(example))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, policy := range c.Policies {
+			names = append(names, policy.Name+" "+policy.Dialect)
+		}
 	}
-	c, err := config.Parse("README.md", []byte(example))
+	if want := []string{"passengers rac", "everybody-else ", "default chat"}; !slices.Equal(names, want) {
+		t.Errorf("policies and their dialects: %q, want %q", names, want)
+	}
+}
+
+func TestReadmeMetrics(t *testing.T) {
+	c := config.Default()
+	c.Upstream.URL, c.Listeners[0].Address, c.Admin.Address = "http://127.0.0.1:1", "127.0.0.1:0", "127.0.0.1:0"
+	c.Policies[0].Release.Webhook.URL = "http://127.0.0.1:1"
+	server, err := proxy.New(c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Policies) != 2 || c.Policies[0].Name != "passengers" {
-		t.Errorf("policies: %+v", c.Policies)
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Run(ctx) }()
+	defer func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	response, err := http.Get("http://" + server.AdminAddr().String() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	metrics, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got, want []string
+	for line := range strings.Lines(string(metrics)) {
+		if name, found := strings.CutPrefix(line, "# TYPE wswarden_"); found {
+			got = append(got, "wswarden_"+strings.Fields(name)[0])
+		}
+	}
+	for _, row := range table(t, "metrics") {
+		want = append(want, strings.Trim(row[0], "`"))
+	}
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("/metrics has %q, the README %q", got, want)
+	}
+}
+
+// The README's table of dialects has those that there are.
+func TestReadmeDialects(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "| dialect | for |")
+	var got []string
+	for line := range strings.Lines(rest) {
+		if cells := strings.Split(line, "|"); len(cells) > 2 && strings.Contains(cells[1], "`") {
+			got = append(got, strings.Trim(cells[1], " `"))
+		} else if len(got) > 0 {
+			break
+		}
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, config.Builtins()) {
+		t.Errorf("README.md has %q, built in are %q", got, config.Builtins())
 	}
 }

@@ -73,8 +73,8 @@ type Facts struct {
 	ClientFrame   Moment // last frame of any kind from the client
 	ClientPong    Moment // last answer to a ping of ours by the client
 	UpstreamFrame Moment // last frame of any kind from upstream
-	Message       Moment // last bytes of a data message, either way
-	ClientMessage Moment // first data message of the client
+	Message       Moment // last bytes of a data message, either way, but no heartbeat
+	ClientMessage Moment // first such of the client
 
 	ClientPing   Moment // last ping written to the client
 	UpstreamPing Moment // last ping written to upstream

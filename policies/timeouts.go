@@ -18,8 +18,8 @@ func (r FirstMessage) Check(f *Facts, now Moment) (Verdict, Moment) {
 	return after(f.Opened+r.Timeout, now, Verdict{Action: End, Cause: NoFirstMessage, Code: r.CloseCode})
 }
 
-// Idle ends sessions in which no data message passes either way. Pings and
-// pongs never count.
+// Idle ends sessions in which no data message passes either way. Pings, pongs and
+// the heartbeats of the application's dialect never count.
 type Idle struct {
 	// Timeout since the last data message. Zero: off.
 	Timeout time.Duration `mapstructure:"timeout"`
