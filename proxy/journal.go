@@ -105,12 +105,18 @@ func (s *Server) ended(e *session) {
 	if !s.log.Enabled(context.Background(), slog.LevelInfo) {
 		return
 	}
-	s.log.LogAttrs(context.Background(), slog.LevelInfo, "session ended",
+	attributes := []slog.Attr{
 		slog.String("session", fmt.Sprintf("%016x", e.id)),
 		slog.String("policy", e.policy.Name),
 		slog.String("client", e.address.String()),
 		slog.String("cause", e.cause.String()),
 		slog.Int("close_code", int(e.code)),
-		slog.String("duration", (e.worker.loop.Now()-e.facts.Opened).Round(time.Millisecond).String()),
-	)
+		slog.String("duration", (e.worker.loop.Now() - e.facts.Opened).Round(time.Millisecond).String()),
+	}
+	if e.subscribed != nil {
+		attributes = append(attributes,
+			slog.Int("subscriptions", e.subscribed.release.subscriptions),
+			slog.Int("unsubscribed", e.subscribed.release.unsubscribed))
+	}
+	s.log.LogAttrs(context.Background(), slog.LevelInfo, "session ended", attributes...)
 }

@@ -14,6 +14,10 @@ type release struct {
 	ends     []int // where each one's unsubscribe ends in what was sent; 0: it has none
 	sent     int   // bytes, with what follows the unsubscribes; 0: nothing could be sent
 	notTaken int   // bytes
+
+	// For the log.
+	subscriptions int // that were left
+	unsubscribed  int // of them
 }
 
 // farewell returns what upstream is to be sent ahead of its close frame: an

@@ -197,6 +197,8 @@ type ending struct {
 	cause    string
 	code     uint16
 	duration time.Duration
+
+	subscriptions, unsubscribed int
 }
 
 // sessionLog is a log that keeps the lines on sessions.
@@ -217,6 +219,10 @@ func (l sessionLog) Handle(_ context.Context, r slog.Record) error {
 			e.cause = a.Value.String()
 		case "close_code":
 			e.code = uint16(a.Value.Int64())
+		case "subscriptions":
+			e.subscriptions = int(a.Value.Int64())
+		case "unsubscribed":
+			e.unsubscribed = int(a.Value.Int64())
 		case "duration":
 			e.duration, _ = time.ParseDuration(a.Value.String())
 		}

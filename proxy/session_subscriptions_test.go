@@ -42,7 +42,10 @@ func (w *warden) wantReleased(client, upstream *peer, topics ...string) {
 	upstream.answerClose(1000)
 	client.wantClose(1000, "")
 	client.end()
-	w.wantEnd(policies.ClientClose, 1000)
+	e := w.wantEnd(policies.ClientClose, 1000)
+	if e.subscriptions != len(topics) || e.unsubscribed != len(topics) {
+		w.t.Errorf("the log tells of %d subscriptions, %d unsubscribed, want %d", e.subscriptions, e.unsubscribed, len(topics))
+	}
 }
 
 func TestSubscriptionsRejected(t *testing.T) {

@@ -90,13 +90,20 @@ func (s *session) answered(r *dialects.Record) {
 	}
 }
 
-// forgetSubscriptions gives back every seat.
+// forgetSubscriptions counts those that are left, and gives back every seat.
 func (s *session) forgetSubscriptions() {
-	if s.subscribed == nil || s.policy.Subscriptions.MaxPerTopic == 0 {
+	if s.subscribed == nil {
 		return
 	}
-	for s.subscribed.tracker.Len() > 0 {
-		s.moved(s.subscribed.tracker.Pop())
+	tracker, r := &s.subscribed.tracker, &s.subscribed.release
+	r.subscriptions = tracker.Len()
+	for i := range r.ends {
+		if r.undone(i) {
+			r.unsubscribed++
+		}
+	}
+	for s.policy.Subscriptions.MaxPerTopic > 0 && tracker.Len() > 0 {
+		s.moved(tracker.Pop())
 	}
 }
 
@@ -117,7 +124,7 @@ func (s *session) refuse(r *dialects.Record, reason string) {
 	s.kind.refused.Inc()
 	w := s.worker
 	ok := false
-	if w.text, ok = r.Rule.AppendRefusal(w.text[:0], r, reason); ok {
+	if w.text, ok = r.Rule.AppendRefusal(w.text[:0], r, reason); ok && !s.client.bidden {
 		frame := wsframe.Append(nil, wsframe.Server, wsframe.Text, [4]byte{}, w.text)
 		s.client.written(false, s.client.out.addMessage(&s.client.socket, frame))
 	}
@@ -133,10 +140,11 @@ func (s *session) overhear(opcode wsframe.Opcode, compressed bool, payload []byt
 			return
 		}
 		payload = w.inflated
+		w.spent += len(payload)
 	}
 	data := false
 	w.reader.Begin(s.subscribed.dialect, dialects.UpstreamToClient, opcode == wsframe.Binary, payload)
-	for r := w.reader.Next(); r != nil; r = w.reader.Next() {
+	for r := w.reader.Next(); r != nil && s.cause == policies.NoCause; r = w.reader.Next() {
 		data = data || r.Kind != dialects.Heartbeat
 		s.answered(r)
 	}
