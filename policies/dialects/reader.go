@@ -128,6 +128,10 @@ func (r *Reader) nextFrame() []byte {
 		r.values[commandSlot] = plain(text[:0])
 		return text
 	}
+	if r.from == ClientToUpstream && (r.begun || len(text) < len(r.rest)) {
+		r.refuse(errFrames)
+		return nil
+	}
 	frame, rest, err := r.readFrame(text)
 	r.rest = rest
 	if err != nil {

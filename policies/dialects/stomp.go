@@ -13,9 +13,10 @@ import (
 // between them; only line ends are a heartbeat. A frame is a command, headers, an
 // empty line and a body, which may hold NULs if a header content-length says so.
 //
-// Servers differ in what they make of frames that break these rules, and several put
-// together what comes in pieces, so what breaks them is not read: a client's message
-// is refused.
+// Servers differ in what they make of frames that break these rules, several put
+// together what comes in pieces, and some read but the first frame of a message, know
+// no CR, or take the last of repeated headers. So a client's message is refused unless
+// it is one frame with what all of them read alike.
 
 // The slots of a frame; those of the headers follow.
 const (
@@ -33,6 +34,7 @@ var clientCommands = []string{
 
 var (
 	errNoEnd   = errors.New("has a record without its end")
+	errFrames  = errors.New("has more than a STOMP frame")
 	errFrame   = errors.New("has no STOMP frame where one should be")
 	errCommand = errors.New("has no command of STOMP's")
 	errHeader  = errors.New("has a STOMP header that can be read in several ways")
@@ -77,14 +79,14 @@ func (r *Reader) readFrame(text []byte) (frame, rest []byte, _ error) {
 		if line, at, same, ok = cutLine(text, at); !ok {
 			return nil, nil, errFrame
 		}
-		if same != crlf {
+		if same != crlf || crlf && r.from == ClientToUpstream {
 			return nil, nil, errHeader // to STOMP 1.1, this CR belongs to the value
 		}
 		if len(line) == 0 {
 			break
 		}
 		name, value, found := bytes.Cut(line, colon)
-		if !found {
+		if !found || r.from == ClientToUpstream && len(bytes.TrimSpace(name)) < len(name) {
 			return nil, nil, errHeader
 		}
 		if string(name) == "content-length" {
@@ -95,10 +97,16 @@ func (r *Reader) readFrame(text []byte) (frame, rest []byte, _ error) {
 			length = int(n)
 		}
 		for i, wanted := range r.side.headers {
-			// The first of repeated headers counts (STOMP 1.2 §"Repeated Header
-			// Entries").
 			v := &r.values[firstHeader+i]
-			if v.kind != absent || string(name) != wanted {
+			if string(name) != wanted {
+				continue
+			}
+			if v.kind != absent {
+				// The first of repeated headers counts (STOMP 1.2 §"Repeated Header
+				// Entries"); not to every server.
+				if r.from == ClientToUpstream {
+					return nil, nil, errHeader
+				}
 				continue
 			}
 			if r.from == ClientToUpstream && len(bytes.Trim(value, " \t\r")) < len(value) {
