@@ -21,6 +21,7 @@ const (
 	caseBulk      = "bulk"
 	caseHandshake = "handshake"
 	caseIdle      = "idle"
+	caseInspect   = "inspect"
 
 	echoConnections = 200
 	echoMessage     = 128
@@ -30,7 +31,7 @@ const (
 	spare = 500
 )
 
-var cases = []string{caseEcho, caseBulk, caseHandshake, caseIdle}
+var cases = []string{caseEcho, caseBulk, caseHandshake, caseIdle, caseInspect}
 
 // bench is one run of the benchmark.
 type bench struct {
@@ -75,7 +76,7 @@ func run(ctx context.Context, o options, progress io.Writer) (_ results, err err
 	defer func() { err = errors.Join(err, b.stop()) }()
 
 	for _, t := range targets {
-		if !slices.Contains(o.only, t.name) {
+		if !slices.Contains(o.only, t.name) || !slices.ContainsFunc(o.cases, t.takes) {
 			continue
 		}
 		if err := b.enter(ctx, t); err != nil {
@@ -93,7 +94,7 @@ func run(ctx context.Context, o options, progress io.Writer) (_ results, err err
 func (b *bench) enter(ctx context.Context, t target) (err error) {
 	e := &entrant{target: t, process: b.upstream}
 	if t.name != direct {
-		if t.name == wswarden && b.wswarden != "" {
+		if t.isWswarden() && b.wswarden != "" {
 			e.program = b.wswarden
 		} else if e.program, err = t.find(ctx, b.place.Dir); err != nil {
 			return err
@@ -108,7 +109,7 @@ func (b *bench) enter(ctx context.Context, t target) (err error) {
 
 func (b *bench) start(ctx context.Context, e *entrant) (*process, error) {
 	var extra []string
-	if e.name == wswarden {
+	if e.isWswarden() {
 		extra = b.wswardenArgs
 	}
 	return e.target.start(ctx, e.program, extra, b.place)
@@ -139,35 +140,50 @@ func (b *bench) rounds(ctx context.Context, progress io.Writer) (results, error)
 			}
 		}
 	}
+	// The inspect case compares wswarden with itself: its two targets follow each
+	// other closely.
+	apart := slices.DeleteFunc(slices.Clone(b.cases), func(kind string) bool { return kind != caseInspect })
+	others := slices.DeleteFunc(slices.Clone(b.cases), func(kind string) bool { return kind == caseInspect })
 	measured := make(results)
 	for round := range b.options.rounds {
-		for i := range b.entrants {
-			e := b.entrants[(i+round)%len(b.entrants)]
-			fmt.Fprintf(progress, "round %d of %d: %s\n", round+1, b.options.rounds, e.name)
-			for _, kind := range b.cases {
-				if err := b.measure(ctx, e, kind, w, measured); err != nil {
-					return nil, err
-				}
+		for _, kinds := range [][]string{others, apart} {
+			if err := b.round(ctx, round, kinds, measured, progress); err != nil {
+				return nil, err
 			}
 		}
 	}
 	return measured, nil
 }
 
-// measure does the work of one case and adds its figures to the results.
-// Direct has no proxy whose cost could be told: only its latency is.
+// round measures some cases of every target that takes part in them.
+func (b *bench) round(ctx context.Context, number int, kinds []string, to results, progress io.Writer) error {
+	entrants := slices.DeleteFunc(slices.Clone(b.entrants), func(e *entrant) bool { return !slices.ContainsFunc(kinds, e.takes) })
+	for i := range entrants {
+		e := entrants[(i+number)%len(entrants)]
+		fmt.Fprintf(progress, "round %d of %d: %s\n", number+1, b.options.rounds, e.name)
+		for _, kind := range kinds {
+			if err := b.measure(ctx, e, kind, b.work, to); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// measure does the work of one case, if the target takes part in it, and adds its
+// figures to the results.
 func (b *bench) measure(ctx context.Context, e *entrant, kind string, w work, to results) (err error) {
 	defer func() {
 		if err != nil && ctx.Err() == nil {
 			err = e.process.explain(fmt.Errorf("%s case: %w", kind, err))
 		}
 	}()
-	if e.name == direct && kind != caseEcho {
+	if !e.takes(kind) {
 		return nil
 	}
 	switch kind {
 	case caseEcho:
-		cpu, latencies, err := echoes(ctx, e.process, echoConnections, echoMessage, w.echoes)
+		cpu, latencies, err := echoes(ctx, e.process, echoConnections, noise, echoMessage, w.echoes)
 		if err != nil {
 			return err
 		}
@@ -178,7 +194,7 @@ func (b *bench) measure(ctx context.Context, e *entrant, kind string, w work, to
 			to.add(echoCPU, e.name, cpu.Seconds()*1e6/float64(w.echoes))
 		}
 	case caseBulk:
-		cpu, _, err := echoes(ctx, e.process, bulkConnections, bulkMessage, w.messages)
+		cpu, _, err := echoes(ctx, e.process, bulkConnections, noise, bulkMessage, w.messages)
 		if err != nil {
 			return err
 		}
@@ -203,14 +219,20 @@ func (b *bench) measure(ctx context.Context, e *entrant, kind string, w work, to
 			return err
 		}
 		to.add(idleMemory, e.name, kib/float64(w.sessions))
+	case caseInspect:
+		cpu, _, err := echoes(ctx, e.process, echoConnections, news, echoMessage, w.echoes)
+		if err != nil {
+			return err
+		}
+		to.add(inspectCPU, e.name, cpu.Seconds()*1e6/float64(2*w.echoes)) // there and back
 	}
 	return nil
 }
 
 // echoes has count messages echoed and returns the CPU time that it cost the
 // process, and each message's latency.
-func echoes(ctx context.Context, p *process, connections, size, count int) (cpu time.Duration, latencies []time.Duration, err error) {
-	l, err := newLoad(ctx, p.address, connections, size)
+func echoes(ctx context.Context, p *process, connections int, messages messages, size, count int) (cpu time.Duration, latencies []time.Duration, err error) {
+	l, err := newLoad(ctx, p.address, connections, messages, size)
 	if err != nil {
 		return 0, nil, err
 	}

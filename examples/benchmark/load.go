@@ -29,19 +29,6 @@ const (
 
 var handshakeAccept = []byte(": " + acceptKey(handshakeKey) + "\r\n")
 
-// message makes the masked frame that the client of that number sends, and the
-// frame that must come back: no two clients' bytes are alike.
-func message(client, size int) (frame, want []byte) {
-	payload := make([]byte, size)
-	state := uint32(client)
-	for i := range payload {
-		state = state*1664525 + 1013904223
-		payload[i] = byte(state >> 24)
-	}
-	key := binary.BigEndian.AppendUint32(nil, 0x9E3779B9*uint32(client+1))
-	return appendFrame(nil, opBinary, key, payload), appendFrame(nil, opBinary, nil, payload)
-}
-
 // openSession opens a session and has one small message echoed.
 func openSession(ctx context.Context, address string, client int) (*net.TCPConn, error) {
 	dialer := net.Dialer{Timeout: patience, KeepAlive: -1}
@@ -51,7 +38,7 @@ func openSession(ctx context.Context, address string, client int) (*net.TCPConn,
 	}
 	err = errors.Join(conn.SetDeadline(time.Now().Add(patience)), handshake(conn, address))
 	if err == nil {
-		frame, want := message(client, echoMessage)
+		frame, want := noise(client, echoMessage)
 		err = exchange(conn, frame, want)
 	}
 	if err = errors.Join(err, conn.SetDeadline(time.Time{})); err != nil {
@@ -173,7 +160,7 @@ type client struct {
 
 // newLoad opens the connections, each of which is to carry messages of size
 // bytes.
-func newLoad(ctx context.Context, address string, connections, size int) (*load, error) {
+func newLoad(ctx context.Context, address string, connections int, messages messages, size int) (*load, error) {
 	conns, err := openSessions(ctx, address, connections)
 	if err != nil {
 		return nil, err
@@ -192,7 +179,7 @@ func newLoad(ctx context.Context, address string, connections, size int) (*load,
 		if err := c.watch(poller, i); err != nil {
 			return nil, err
 		}
-		c.frame, c.want = message(i, size)
+		c.frame, c.want = messages(i, size)
 		l.clients = append(l.clients, c)
 	}
 	return l, nil

@@ -89,7 +89,7 @@ func parseOptions(args []string, usage io.Writer) (options, error) {
 	flags := flag.NewFlagSet("benchmark", flag.ContinueOnError)
 	flags.SetOutput(usage)
 	flags.IntVar(&o.rounds, "rounds", 7, "`rounds`; each measures every case of every target")
-	flags.IntVar(&o.work.echoes, "echoes", 150_000, "128-byte `messages` in a round's echo case")
+	flags.IntVar(&o.work.echoes, "echoes", 150_000, "128-byte `messages` in a round's echo case, and in its inspect case")
 	flags.IntVar(&o.work.messages, "messages", 20_000, "64 KiB `messages` in a round's bulk case")
 	flags.IntVar(&o.work.handshakes, "handshakes", 10_000, "`sessions` opened and closed in a round's handshake case")
 	flags.IntVar(&o.work.sessions, "sessions", 9_000, "`sessions` held in a round's idle case")

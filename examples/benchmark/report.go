@@ -24,8 +24,9 @@ var (
 	bulkCPU      = figure{"bulk_cpu", caseBulk, "CPU seconds per GB relayed in 64 KiB messages"}
 	handshakeCPU = figure{"handshake_cpu", caseHandshake, "CPU microseconds per handshake (open, echo, close)"}
 	idleMemory   = figure{"idle_memory", caseIdle, "KiB of memory per idle session"}
+	inspectCPU   = figure{"inspect_cpu", caseInspect, "CPU microseconds per message of 128 bytes of JSON, and where dialect rac reads it"}
 
-	figures = []figure{echoCPU, echoP50, echoP99, bulkCPU, handshakeCPU, idleMemory}
+	figures = []figure{echoCPU, echoP50, echoP99, bulkCPU, handshakeCPU, idleMemory, inspectCPU}
 )
 
 // results holds one value a round.

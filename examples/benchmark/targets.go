@@ -36,17 +36,25 @@ type place struct {
 
 const (
 	wswarden = "wswarden"
+	rac      = "rac" // wswarden, where it reads messages
 	direct   = "direct"
 )
 
-var targets = []target{
-	{name: wswarden, config: `
+const wswardenConfig = `
 listeners: [{ address: "127.0.0.1:{{.Port}}" }]
 upstream: { url: "http://{{.Upstream}}" }
 admin: { address: "127.0.0.1:{{.AdminPort}}" }
 drain: { timeout: 2s, spread: 1s } # a Ctrl-C finds sessions open
 log: { level: warn }
-`, args: func(config string) string { return "serve --config " + config }},
+`
+
+func wswardenArgs(config string) string { return "serve --config " + config }
+
+var targets = []target{
+	{name: wswarden, config: wswardenConfig, args: wswardenArgs},
+	{name: rac, config: wswardenConfig + `
+policies: [{ dialect: rac, subscriptions: { max: 20 } }]
+`, args: wswardenArgs},
 
 	{name: "nginx", config: `
 daemon off;
@@ -104,10 +112,30 @@ backend upstream
 	{name: direct},
 }
 
+func (t target) isWswarden() bool { return t.name == wswarden || t.name == rac }
+
+// takes reports whether the target takes part in a case. Direct has no proxy whose
+// cost could be told: only its latency is. To read messages is wswarden's own.
+func (t target) takes(kind string) bool {
+	switch t.name {
+	case wswarden:
+		return true
+	case rac:
+		return kind == caseInspect
+	case direct:
+		return kind == caseEcho
+	default:
+		return kind != caseInspect
+	}
+}
+
 // find returns the proxy's program; wswarden is built from this tree.
 func (t target) find(ctx context.Context, dir string) (string, error) {
-	if t.name == wswarden {
-		program := filepath.Join(dir, t.name)
+	if t.isWswarden() {
+		program := filepath.Join(dir, wswarden)
+		if _, err := os.Stat(program); err == nil {
+			return program, nil
+		}
 		if output, err := exec.CommandContext(ctx, "go", "build", "-o", program, "wswarden").CombinedOutput(); err != nil {
 			return "", fmt.Errorf("go build: %w\n%s", err, output)
 		}

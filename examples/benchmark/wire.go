@@ -10,6 +10,7 @@ import (
 
 // Opcodes (RFC 6455 §5.2).
 const (
+	opText   = 0x1
 	opBinary = 0x2
 	opClose  = 0x8
 	opPing   = 0x9

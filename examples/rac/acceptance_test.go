@@ -43,7 +43,7 @@ func TestDemonstration(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	text := string(out)
-	for _, want := range []string{"\nVerdict: ", "Behind wswarden none is left.", "through wswarden"} {
+	for _, want := range []string{"\nVerdict: ", "Behind wswarden none is left, and no client held more than 20 PNRs.", "through wswarden"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("it does not say %q", want)
 		}
@@ -117,27 +117,29 @@ func TestCommandLine(t *testing.T) {
 
 func TestVerdict(t *testing.T) {
 	empty := health{}
-	leaked := health{Clients: 3, Subscriptions: 5, Timers: 4}
+	leaked := health{Clients: 3, Subscriptions: 5, Timers: 4, MostPNRs: 1000}
+	const limit = 20
 	for _, test := range []struct {
 		name           string
 		direct, warded health
 		want           string // the error; empty: success
 	}{
-		{"the leak is real and wswarden stops it", leaked, empty, ""},
+		{"the leak is real and wswarden stops it", leaked, health{MostPNRs: limit, Unsubscribes: 9}, ""},
 		{"nothing has leaked", empty, empty, "proves nothing"},
 		{"only entries and timers have leaked", health{Subscriptions: 5, Timers: 4}, empty, "proves nothing"},
 		{"a zombie is left", leaked, health{Clients: 1}, "1 zombies"},
 		{"a subscription is left", leaked, health{Subscriptions: 1}, "1 subscriptions"},
 		{"a timer is left", leaked, health{Timers: 1}, "1 timers"},
+		{"a client held too much", leaked, health{MostPNRs: limit + 1}, "a client held 21 PNRs"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			side := func(h health) outcome { return outcome{left: h, grown: 3e6, fleet: newFleet("", options{})} }
 			var out strings.Builder
-			err := verdict(&out, side(test.direct), side(test.warded))
+			err := verdict(&out, side(test.direct), side(test.warded), limit)
 			switch {
 			case test.want == "" && err != nil:
 				t.Error(err)
-			case test.want == "" && !strings.Contains(out.String(), "3 zombies cost the direct backend 3.0 MB, 1000 kB each"):
+			case test.want == "" && !strings.Contains(out.String(), "3 zombies and 5 stale subscriptions cost the direct backend 3.0 MB"):
 				t.Errorf("it says %q", out.String())
 			case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
 				t.Errorf("error %v, want %q", err, test.want)
@@ -150,13 +152,16 @@ func TestConfiguration(t *testing.T) {
 	if !bytes.HasPrefix(configuration, []byte("# ")) {
 		t.Error("wswarden.yaml does not open with the problem that it solves")
 	}
-	got, err := supervisionTime()
+	policy, err := readPolicy()
 	if err != nil {
 		t.Fatal(err)
 	}
 	// The stall of 3s once the buffers are full, and the grace of 1s.
-	if want := fillTime + 4*time.Second; got != want {
+	if got, want := supervisionTime(policy), fillTime+4*time.Second; got != want {
 		t.Errorf("supervision takes up to %v, want %v", got, want)
+	}
+	if policy.Dialect != "rac" || policy.Subscriptions.Max != 20 || !policy.Messages.ValidateUTF8 || !policy.Release.Unsubscribe {
+		t.Errorf("policy: %+v", policy)
 	}
 }
 
@@ -164,7 +169,7 @@ func TestVerdictOnRefusedClients(t *testing.T) {
 	direct := outcome{left: health{Clients: 3}, fleet: newFleet("", options{})}
 	warded := outcome{fleet: newFleet("", options{})}
 	warded.fleet.refused.add(errors.New("bad gateway"))
-	err := verdict(io.Discard, direct, warded)
+	err := verdict(io.Discard, direct, warded, 20)
 	if err == nil || !strings.Contains(err.Error(), "1 times a client could not connect through wswarden: bad gateway") {
 		t.Errorf("error %v", err)
 	}

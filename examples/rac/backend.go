@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/fasthttp/websocket"
 	"github.com/valyala/fasthttp"
@@ -34,6 +35,9 @@ type backend struct {
 	byID    map[string]*socket
 	byRole  map[string]map[*socket]bool
 	timers  int
+
+	unsubscribes int // that it was told
+	most         int // PNRs that one client has been subscribed to at a time
 }
 
 // runBackend is the backend's process. It pings as often as ping, a duration, says.
@@ -106,8 +110,14 @@ func (b *backend) serveSocket(conn *websocket.Conn) {
 
 	var err error
 	for err == nil {
+		var kind int
 		var data []byte
-		if _, data, err = conn.ReadMessage(); err == nil {
+		switch kind, data, err = conn.ReadMessage(); {
+		case err != nil:
+		case kind == websocket.TextMessage && !utf8.Valid(data):
+			s.enqueue(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseInvalidFramePayloadData, ""))
+			err = errors.New("invalid UTF-8")
+		default:
 			b.handle(s, data)
 		}
 	}
@@ -150,16 +160,21 @@ func (b *backend) handle(s *socket, data []byte) {
 	switch m.Type {
 	case "ping", "PING":
 		s.send(message{Type: "pong", Timestamp: now()}.encode())
-	case "subscribe:offers":
+	case "subscribe:offers": // Leak: as many as the client likes.
 		put(b.offers, m.Payload.PNR, s)
 		s.pnrs[m.Payload.PNR] = true
+		b.most = max(b.most, len(s.pnrs))
 		s.send(message{Type: "subscribed", Payload: m.Payload}.encode())
 	case "unsubscribe:offers":
 		remove(b.offers, m.Payload.PNR, s)
 		delete(s.pnrs, m.Payload.PNR)
+		b.unsubscribes++
 		s.send(message{Type: "unsubscribed", Payload: m.Payload}.encode())
 	case "SUBSCRIBE", "UNSUBSCRIBE":
 		s.broadcasts = m.Type == "SUBSCRIBE"
+		if !s.broadcasts {
+			b.unsubscribes++
+		}
 		s.send(message{Type: m.Type + "D"}.encode())
 	case "IDENTIFY":
 		s.id, s.role = m.IrctcID+m.TTEID, m.Role
@@ -189,14 +204,12 @@ func (b *backend) add(s *socket) {
 	}()
 }
 
-// forget is the clean-up as it should always happen.
+// forget is the clean-up as it should always happen. Leak: it leaves the offers to
+// the client, which should have unsubscribed.
 func (b *backend) forget(s *socket) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.clients, s)
-	for pnr := range s.pnrs {
-		remove(b.offers, pnr, s)
-	}
 	if b.byID[s.id] == s {
 		delete(b.byID, s.id)
 	}
@@ -250,6 +263,7 @@ func (b *backend) health() health {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	h.Clients, h.Timers = len(b.clients), b.timers
+	h.Unsubscribes, h.MostPNRs = b.unsubscribes, b.most
 	for s := range b.clients {
 		h.Queued += s.queuedBytes()
 		if s.broadcasts {

@@ -53,6 +53,8 @@ func TestWhatTheBackendKeeps(t *testing.T) {
 	all := holding{sockets: 1, subscriptions: 3, timers: 1}
 	entries := holding{sockets: 0, subscriptions: 2, timers: 1}
 	violate := func(c *client) { c.violate(); <-c.gone }
+	garble := func(c *client) { c.garble(); <-c.gone }
+	closeOnly := func(c *client) { c.pnrs = nil; c.leave() }
 	for _, test := range []struct {
 		name   string
 		strike func(*client)
@@ -60,9 +62,11 @@ func TestWhatTheBackendKeeps(t *testing.T) {
 		want   holding
 	}{
 		{"nothing of one that leaves", (*client).leave, 0, holding{}},
+		{"entries of one that closes without a word to them", closeOnly, 0, holding{subscriptions: 2}},
 		{"all of one that vanishes", (*client).freeze, 0, all},
 		{"all of one that hangs", (*client).stopReading, 0, all},
 		{"all of one that breaks the protocol", violate, 0, all},
+		{"all of one that sends text that is not UTF-8", garble, 0, all},
 		{"entries and timer of one that resets", (*client).reset, 0, entries},
 		{"all of one that may yet answer a ping", (*client).mute, 1, all},
 		{"entries and timer of one that missed a ping", (*client).mute, 2, entries},
@@ -117,7 +121,7 @@ func TestUnreadMessagesPileUp(t *testing.T) {
 
 func TestMessages(t *testing.T) {
 	t.Parallel()
-	_, addr := startBackend(t)
+	b, addr := startBackend(t)
 	conn, _, err := dialer.Dial("ws://"+addr+"/any/path", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -132,7 +136,9 @@ func TestMessages(t *testing.T) {
 		{websocket.TextMessage, `{"type":"PING"}`, "pong"},
 		{websocket.BinaryMessage, `{"type":"ping"}`, "pong"},
 		{websocket.TextMessage, `{"type":"subscribe:offers","payload":{"pnr":"1"}}`, "subscribed"},
+		{websocket.BinaryMessage, `{"type":"subscribe:offers","payload":{"pnr":"2"}}`, "subscribed"},
 		{websocket.TextMessage, `{"type":"unsubscribe:offers","payload":{"pnr":"1"}}`, "unsubscribed"},
+		{websocket.BinaryMessage, `{"type":"unsubscribe:offers","payload":{"pnr":"2"}}`, "unsubscribed"},
 		{websocket.TextMessage, `{"type":"UNSUBSCRIBE"}`, "UNSUBSCRIBED"},
 		{websocket.TextMessage, `{"type":"SUBSCRIBE"}`, "SUBSCRIBED"},
 		{websocket.TextMessage, `{"type":"IDENTIFY","role":"TTE","tteId":"TTE1"}`, "IDENTIFIED"},
@@ -144,6 +150,9 @@ func TestMessages(t *testing.T) {
 		if err := c.await(test.want); err != nil {
 			t.Errorf("after %s: %v", test.send, err)
 		}
+	}
+	if h := b.health(); h.Unsubscribes != 3 || h.MostPNRs != 2 {
+		t.Errorf("the backend has counted %d unsubscribes, and %d PNRs at a time", h.Unsubscribes, h.MostPNRs)
 	}
 }
 

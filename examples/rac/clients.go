@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -42,6 +44,7 @@ type client struct {
 	portal
 	conn *websocket.Conn
 	pnrs []string      // only a passenger's
+	held int           // of these, those that the backend has confirmed
 	gone chan struct{} // closed when nothing is read any more
 	why  error         // then: what ended it
 
@@ -88,18 +91,33 @@ func (c *client) introduce(id string) error {
 		c.say(message{Type: "SUBSCRIBE"})
 		return c.await("SUBSCRIBED")
 	}
-	for _, pnr := range c.pnrs {
-		c.say(message{Type: "subscribe:offers", Payload: &payload{PNR: pnr}})
-		if err := c.await("subscribed"); err != nil {
-			return err
+	for some := range slices.Chunk(c.pnrs, 100) {
+		for i, pnr := range some {
+			kind := websocket.TextMessage
+			if c.greedy() && i%2 == 1 {
+				kind = websocket.BinaryMessage // the backend takes both
+			}
+			c.sayAs(kind, message{Type: "subscribe:offers", Payload: &payload{PNR: pnr}})
+		}
+		for range some {
+			answer, err := c.awaitAny("subscribed", "ERROR")
+			if err != nil {
+				return err
+			}
+			if answer == "subscribed" {
+				c.held++
+			}
 		}
 	}
 	return nil
 }
 
+// greedy reports whether the client is a script rather than a passenger's portal.
+func (c *client) greedy() bool { return len(c.pnrs) >= manyPNRs }
+
 // subscriptions is how many the backend holds for this client: the broadcasts,
-// which every client gets, and one for each PNR.
-func (c *client) subscriptions() int64 { return 1 + int64(len(c.pnrs)) }
+// which every client gets, and one for each PNR that it was granted.
+func (c *client) subscriptions() int64 { return 1 + int64(c.held) }
 
 // live lets the client behave for d, or until done is closed. It returns false
 // if the connection did not last.
@@ -138,14 +156,18 @@ var fates = []fate{
 	{"vanished without a word", 15, (*client).freeze},
 	{"stopped reading, went on sending", 8, (*client).stopReading},
 	{"answered no more pings", 7, (*client).mute},
-	{"broke the protocol", 7, (*client).violate},
+	{"broke the protocol", 4, (*client).violate},
+	{"sent text that is not UTF-8", 3, (*client).garble},
 	{"reset the connection", 8, (*client).reset},
 }
 
-// leave unsubscribes, sends a close frame and waits for the answer.
+// leave unsubscribes, sends a close frame and waits for the answer. Who has taken
+// a thousand PNRs does not bother to give them back.
 func (c *client) leave() {
-	for _, pnr := range c.pnrs {
-		c.say(message{Type: "unsubscribe:offers", Payload: &payload{PNR: pnr}})
+	if !c.greedy() {
+		for _, pnr := range c.pnrs {
+			c.say(message{Type: "unsubscribe:offers", Payload: &payload{PNR: pnr}})
+		}
 	}
 	if c.role != passenger.role {
 		c.say(message{Type: "UNSUBSCRIBE"})
@@ -184,6 +206,11 @@ func (c *client) violate() {
 	_, _ = c.conn.NetConn().Write([]byte{0x83, 0x80, 0, 0, 0, 0}) // a broken connection shows as gone
 }
 
+// garble sends what RFC 6455 §8.1 forbids as text.
+func (c *client) garble() {
+	_ = c.conn.WriteMessage(websocket.TextMessage, []byte("{\"type\":\"\xff\"}")) // shows as gone
+}
+
 func (c *client) reset() {
 	if tcp, ok := c.conn.NetConn().(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0) // fails only on a closed connection
@@ -205,25 +232,34 @@ func (c *client) readLoop() {
 }
 
 // say sends one message and returns false if the connection does not take it.
-func (c *client) say(m message) bool {
+func (c *client) say(m message) bool { return c.sayAs(websocket.TextMessage, m) }
+
+// sayAs is say with a kind of message.
+func (c *client) sayAs(kind int, m message) bool {
 	_ = c.conn.SetWriteDeadline(time.Now().Add(patience)) // never fails
-	return c.conn.WriteMessage(websocket.TextMessage, m.encode()) == nil
+	return c.conn.WriteMessage(kind, m.encode()) == nil
 }
 
 // await reads up to the message of the given type.
 func (c *client) await(want string) error {
+	_, err := c.awaitAny(want)
+	return err
+}
+
+// awaitAny reads up to a message of one of the given types, and returns its type.
+func (c *client) awaitAny(want ...string) (string, error) {
 	_ = c.conn.SetReadDeadline(time.Now().Add(patience))
 	for {
 		_, data, err := c.conn.ReadMessage()
-		if err != nil {
-			return fmt.Errorf("waiting for %s: %w", want, err)
-		}
 		var m message
-		if err := json.Unmarshal(data, &m); err != nil {
-			return fmt.Errorf("waiting for %s: %w", want, err)
+		if err == nil {
+			err = json.Unmarshal(data, &m)
 		}
-		if m.Type == want {
-			return c.conn.SetReadDeadline(time.Time{})
+		if err != nil {
+			return "", fmt.Errorf("waiting for %s: %w", strings.Join(want, " or "), err)
+		}
+		if slices.Contains(want, m.Type) {
+			return m.Type, c.conn.SetReadDeadline(time.Time{})
 		}
 	}
 }

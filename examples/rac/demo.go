@@ -69,11 +69,11 @@ func newSide(backend *child, addr string, o options) (*side, error) {
 // run lets the fleets come and go, then leave, then gives wswarden the time
 // that it needs for those who did not say goodbye.
 func (d *demo) run(ctx context.Context, o options) error {
-	settling, err := supervisionTime()
+	policy, err := readPolicy()
 	if err != nil {
 		return err
 	}
-	printHeader(d.out, o)
+	printHeader(d.out, o, policy.Subscriptions.Max)
 	d.began = time.Now()
 
 	busy, leave := context.WithCancel(ctx)
@@ -89,10 +89,10 @@ func (d *demo) run(ctx context.Context, o options) error {
 	}
 
 	left := time.Now()
-	if err := d.watch(ctx, settling, func(_, warded row) bool { return warded.sockets+warded.stale == 0 }); err != nil {
+	if err := d.watch(ctx, supervisionTime(policy), func(_, warded row) bool { return warded.sockets+warded.stale == 0 }); err != nil {
 		return err
 	}
-	return d.conclude(time.Since(left))
+	return d.conclude(time.Since(left), policy.Subscriptions.Max)
 }
 
 // watch prints a line a second for the given time, or until a line was enough.
@@ -150,7 +150,7 @@ func (s *side) row() (row, error) {
 
 // conclude prints what is left some time after the last client has left, and
 // returns the verdict.
-func (d *demo) conclude(waited time.Duration) error {
+func (d *demo) conclude(waited time.Duration, limit int) error {
 	direct, err := d.direct.outcome()
 	if err != nil {
 		return err
@@ -165,7 +165,7 @@ func (d *demo) conclude(waited time.Duration) error {
 	}
 	printOutcome(d.out, waited, direct, warded)
 	printCost(d.out, d.peak, own)
-	return verdict(d.out, direct, warded)
+	return verdict(d.out, direct, warded, limit)
 }
 
 // outcome is what a side has come to when no client that behaves is left.
@@ -185,21 +185,25 @@ func (o outcome) clean() bool {
 	return o.left.Clients+o.left.Subscriptions+o.left.Timers == 0
 }
 
-// verdict is nil if wswarden has stopped a leak that is real, and has turned no
-// client away.
-func verdict(out io.Writer, direct, warded outcome) error {
+// verdict is nil if wswarden has stopped a leak that is real, has let no client
+// hold more PNRs than the limit, and has turned none away.
+func verdict(out io.Writer, direct, warded outcome, limit int) error {
 	if why := warded.fleet.refused.last.Load(); why != nil {
 		return fmt.Errorf("%d times a client could not connect through wswarden: %w", warded.fleet.refused.Load(), *why)
 	}
-	switch zombies := direct.left.Clients; {
+	zombies, stale := direct.left.Clients, direct.left.Subscriptions
+	switch {
 	case !warded.clean():
 		return fmt.Errorf("behind wswarden %d zombies, %d subscriptions and %d timers are left",
 			warded.left.Clients, warded.left.Subscriptions, warded.left.Timers)
+	case warded.left.MostPNRs > limit:
+		return fmt.Errorf("behind wswarden a client held %d PNRs, and the limit is %d", warded.left.MostPNRs, limit)
 	case zombies == 0:
 		return errors.New("the direct backend holds no zombie either, so this run proves nothing")
 	default:
-		fmt.Fprintf(out, "\nVerdict: %d zombies cost the direct backend %s MB, %d kB each. Behind wswarden none is left.\n",
-			zombies, megabytes(direct.grown), direct.grown/uint64(zombies)/1000)
+		fmt.Fprintf(out, "\nVerdict: %d zombies and %d stale subscriptions cost the direct backend %s MB.\n"+
+			"Behind wswarden none is left, and no client held more than %d PNRs.\n",
+			zombies, stale, megabytes(direct.grown), warded.left.MostPNRs)
 		return nil
 	}
 }

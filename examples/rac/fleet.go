@@ -20,6 +20,7 @@ type fleet struct {
 	sessions      atomic.Int64   // opened so far
 	cutOff        tally          // clients that were ended while they behaved
 	refused       tally          // attempts to connect that came to nothing
+	denied        atomic.Int64   // subscriptions
 	struck        []atomic.Int64 // by index of fates
 
 	// Clients of the past are kept reachable: the garbage collector would close
@@ -81,6 +82,7 @@ func (f *fleet) session(ctx context.Context, c *client, chance *rand.Rand) {
 	end := pick(chance)
 
 	f.sessions.Add(1)
+	f.denied.Add(int64(len(c.pnrs) - c.held))
 	f.live.Add(1)
 	f.subscriptions.Add(c.subscriptions())
 	lasted := c.live(ctx.Done(), life)
@@ -102,7 +104,11 @@ func (f *fleet) session(ctx context.Context, c *client, chance *rand.Rand) {
 	f.past = append(f.past, c)
 }
 
-// identity makes every thirtieth user an admin, and a sixth of them TTEs.
+// manyPNRs is what a greedy client subscribes to.
+const manyPNRs = 1000
+
+// identity makes every thirtieth user an admin, another thirtieth of them greedy,
+// and a sixth TTEs.
 func identity(n int) (p portal, id string, pnrs []string) {
 	switch {
 	case n%30 == 0:
@@ -110,8 +116,12 @@ func identity(n int) (p portal, id string, pnrs []string) {
 	case n%6 == 1:
 		return tte, fmt.Sprintf("TTE%03d", n), nil
 	}
-	for i := range 1 + n%2 {
-		pnrs = append(pnrs, fmt.Sprintf("1722%d%05d", 5+i, n))
+	many := 1 + n%2
+	if n%30 == 15 {
+		many = manyPNRs
+	}
+	for i := range many {
+		pnrs = append(pnrs, fmt.Sprintf("%05d%05d", 17225+i, n))
 	}
 	return passenger, fmt.Sprintf("IR%04d", n), pnrs
 }

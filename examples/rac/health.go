@@ -17,6 +17,8 @@ type health struct {
 	Subscriptions int    `json:"subscriptions"` // to PNRs and to broadcasts
 	Timers        int    `json:"timers"`        // intervals that still tick
 	Queued        uint64 `json:"queued"`        // bytes that wait for clients to read
+	Unsubscribes  int    `json:"unsubscribes"`  // that clients, or wswarden, have sent
+	MostPNRs      int    `json:"mostPnrs"`      // that one client has been subscribed to at a time
 }
 
 // measure collects garbage first, so that the heap is what is really held.

@@ -1,13 +1,15 @@
 // Command rac shows wswarden's main job on one machine with nothing but Go.
 //
 // Two backends leak as the RAC backend did (backend.go). Two fleets of the same
-// clients use them, some of which vanish, hang or break the protocol. One fleet
-// connects directly, the other through wswarden. A table shows both once a
-// second; a verdict at the end shows what each backend is left with.
+// clients use them, some of which vanish, hang, break the protocol, or subscribe to
+// all that there is. One fleet connects directly, the other through wswarden. A
+// table shows both once a second; a verdict at the end shows what each backend is
+// left with.
 //
 // The exit status is 0 if the direct backend has leaked, the other holds nothing
-// any more and every client got through wswarden; 1 if not; 2 if the command
-// line makes no sense.
+// any more and never held more of a client's subscriptions than wswarden.yaml
+// allows, and every client got through wswarden; 1 if not; 2 if the command line
+// makes no sense.
 package main
 
 import (

@@ -13,18 +13,19 @@ import (
 
 const columns = "%8s%6s%9s%7s%8s%7s"
 
-func printHeader(out io.Writer, o options) {
+func printHeader(out io.Writer, o options, limit int) {
 	titles := fmt.Sprintf(columns, "sockets", "live", "zombies", "stale", "queued", "heap")
 	fmt.Fprintf(out, `Two backends that leak as the RAC backend did, each with %d clients that do the same (seed %d).
 One fleet connects directly, the other through wswarden. For %s clients come and go: most leave
-politely, some vanish, hang, break the protocol or reset the connection.
+politely, some vanish, hang, break the protocol or reset the connection, and some subscribe to
+%d PNRs, of which the backends themselves limit none and wswarden lets %d pass.
 
 zombie: a socket that the backend holds for a client that is gone or hangs; stale: a subscription
 likewise; queued: MB that wait for clients to read; heap: the backend's, in MB, after a collection
 
      %s  %s
      %s  %s
-`, o.clients, o.seed, o.duration, rule("direct", len(titles)), rule("through wswarden", len(titles)), titles, titles)
+`, o.clients, o.seed, o.duration, manyPNRs, limit, rule("direct", len(titles)), rule("through wswarden", len(titles)), titles, titles)
 }
 
 // rule is a line with a title in its middle, above columns of the given width.
@@ -55,6 +56,7 @@ func printOutcome(out io.Writer, waited time.Duration, direct, warded outcome) {
 	for i, f := range fates {
 		count("  "+f.name, func(o outcome) int64 { return o.fleet.struck[i].Load() })
 	}
+	count("  were denied a subscription, times", func(o outcome) int64 { return o.fleet.denied.Load() })
 	count("  were cut off while they behaved", func(o outcome) int64 { return o.fleet.cutOff.Load() })
 	count("  could not connect", func(o outcome) int64 { return o.fleet.refused.Load() })
 	for _, f := range []*fleet{direct.fleet, warded.fleet} {
@@ -64,6 +66,10 @@ func printOutcome(out io.Writer, waited time.Duration, direct, warded outcome) {
 			}
 		}
 	}
+
+	fmt.Fprintln(out, "\nWhat the backends have seen")
+	count("  unsubscribes", func(o outcome) int64 { return int64(o.left.Unsubscribes) })
+	count("  most PNRs held by one client", func(o outcome) int64 { return int64(o.left.MostPNRs) })
 
 	fmt.Fprintf(out, "\nWhat the backends hold %.0fs after the last client has left\n", waited.Seconds())
 	count("  zombies", func(o outcome) int64 { return int64(o.left.Clients) })

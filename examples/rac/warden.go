@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"wswarden/config"
+	"wswarden/policies"
 	"wswarden/proxy"
 )
 
@@ -47,16 +48,20 @@ func runWswarden(upstream string) error {
 	return server.Run(ctx)
 }
 
-// supervisionTime is how long wswarden may take to find and release a client
-// that has just gone, whichever way.
-func supervisionTime() (time.Duration, error) {
+// readPolicy returns the one policy of the configuration.
+func readPolicy() (*policies.Policy, error) {
 	cfg, err := readConfiguration()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	if len(cfg.Policies) != 1 {
-		return 0, fmt.Errorf("wswarden.yaml has %d policies, not one", len(cfg.Policies))
+		return nil, fmt.Errorf("wswarden.yaml has %d policies, not one", len(cfg.Policies))
 	}
-	p := cfg.Policies[0]
-	return max(p.Heartbeat.Interval+p.Heartbeat.Timeout, fillTime+p.Stall.Timeout) + p.Release.Grace, nil
+	return &cfg.Policies[0], nil
+}
+
+// supervisionTime is how long wswarden may take to find and release a client
+// that has just gone, whichever way.
+func supervisionTime(p *policies.Policy) time.Duration {
+	return max(p.Heartbeat.Interval+p.Heartbeat.Timeout, fillTime+p.Stall.Timeout) + p.Release.Grace
 }
