@@ -101,7 +101,7 @@ func (q *journalQueue) write(e journalEntry) {
 // ended is called by a worker for each session it has forgotten.
 func (s *Server) ended(e *session) {
 	defer s.leave()
-	e.kind.ended[e.cause].Inc()
+	e.kind().ended[e.cause].Inc()
 	if !s.log.Enabled(context.Background(), slog.LevelInfo) {
 		return
 	}

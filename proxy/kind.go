@@ -18,6 +18,10 @@ type kind struct {
 	webhook *webhook.Hook     // nil: off
 }
 
+// kind returns what s has in common with others. It is not kept in every session,
+// of which there are many: it is asked for when something has happened.
+func (s *session) kind() *kind { return s.worker.server.kinds[s.policy] }
+
 // prepareKinds makes ready what the policies name.
 func (s *Server) prepareKinds() error {
 	s.kinds = make(map[*policies.Policy]*kind)

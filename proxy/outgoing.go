@@ -48,10 +48,10 @@ func (o *outgoing) addControl(w writer, frame []byte) error {
 	return o.flush(w)
 }
 
-// addMessage puts in a message of our own, one frame, at the next message
+// addMessages puts in messages of our own, of one frame each, at the next message
 // boundary.
-func (o *outgoing) addMessage(w writer, frame []byte) error {
-	o.messages = append(o.messages, frame...)
+func (o *outgoing) addMessages(w writer, frames []byte) error {
+	o.messages = append(o.messages, frames...)
 	return o.flush(w)
 }
 
@@ -113,6 +113,12 @@ func (o *outgoing) finish(w writer, farewell, closing []byte) (ok, parted bool, 
 	n, parted, ok := o.place.LastFrame(o.waiting)
 	if !ok {
 		return false, false, nil
+	}
+	if len(farewell) > 0 && !parted {
+		// Better the farewell than a message that will not be completed.
+		if before, found := o.place.LastMessage(o.waiting); found {
+			n, parted = before, true
+		}
 	}
 	o.waiting = o.waiting[:n:n]
 	if o.begun != &o.control {

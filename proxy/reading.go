@@ -43,22 +43,25 @@ const (
 // where on b is to be passed, which was from so far.
 func (d *side) take(b []byte, from, at, n int) int {
 	s := d.session
-	if d.peer().sealed || s.cause != policies.NoCause {
+	// A client may go on until it has answered upstream's close frame. What upstream
+	// says of subscriptions is of no use once the end has begun.
+	if d.isClient() && d.peer().sealed || !d.isClient() && s.cause != policies.NoCause {
 		return from
 	}
 	piece := b[at : at+n]
 	if d.in.Begun() {
 		d.stage = passing
 	}
-	if d.isClient() && s.policy.Messages.Limited() {
-		if from = d.charge(b, from, at, n); d.stage == dropping {
+	if d.isClient() && s.policy.Messages.Limited() && (s.cause == policies.NoCause || d.stage == dropping) {
+		switch from = d.charge(b, from, at, n); {
+		case d.stage == dropping:
 			s.sawData(d)
+			return from
+		case d.peer().sealed:
 			return from
 		}
 	}
 	switch {
-	case s.cause != policies.NoCause:
-		return from
 	case d.reading == nil || d.stage == unread:
 		s.sawData(d)
 		return from
@@ -163,7 +166,7 @@ func (d *side) charge(b []byte, from, at, n int) int {
 	case policies.ExcessDrop:
 		if d.in.Begun() {
 			d.stage = dropping
-			s.kind.dropped.Inc()
+			s.kind().dropped.Inc()
 		}
 		if d.stage != dropping { // its beginning has been passed on
 			return from
@@ -210,7 +213,9 @@ func (s *session) judge(opcode wsframe.Opcode, compressed bool, payload []byte) 
 	if compressed {
 		var err error
 		limit := int(s.policy.Inspect.MaxBytes)
-		switch w.inflated, err = w.inflater.message(w.inflated[:0], payload, limit); {
+		w.inflated, err = w.inflater.message(w.inflated[:0], payload, limit)
+		w.spent += len(w.inflated)
+		switch {
 		case err == errInflatedTooBig && s.policy.Inspect.Oversize == policies.OversizeForward:
 			s.sawData(&s.client)
 			return judgement{asItIs: true}
@@ -230,7 +235,9 @@ func (s *session) judge(opcode wsframe.Opcode, compressed bool, payload []byte) 
 		s.sawData(&s.client)
 		return judgement{asItIs: true}
 	}
-	return s.judgeRecords(opcode, payload)
+	judged := s.judgeRecords(opcode, payload)
+	s.answer()
+	return judged
 }
 
 // judgeRecords decides on each record of a client's message.
@@ -247,7 +254,7 @@ func (s *session) judgeRecords(opcode wsframe.Opcode, message []byte) judgement 
 			admission := s.subscribe(r, opcode)
 			switch {
 			case admission.End:
-				return end(policies.SubscriptionLimit, s.policy.Subscriptions.CloseCode, admission.Reason)
+				return s.cutShort(opcode, end(policies.SubscriptionLimit, s.policy.Subscriptions.CloseCode, admission.Reason))
 			case admission.Refuse:
 				s.refuse(r, admission.Reason)
 				changed = true
@@ -265,12 +272,20 @@ func (s *session) judgeRecords(opcode wsframe.Opcode, message []byte) judgement 
 		s.sawData(&s.client)
 	}
 	if err := w.reader.Err(); err != nil {
-		return end(policies.ProtocolError, 0, err.Error())
+		return s.cutShort(opcode, end(policies.ProtocolError, 0, err.Error()))
 	}
 	if changed {
 		s.flushRecords(opcode)
 	}
 	return judgement{asItIs: !changed, ahead: w.frames}
+}
+
+// cutShort lets pass what comes ahead of the record for which the session ends: it
+// has been acted upon, and upstream must not keep what was unsubscribed from there.
+func (s *session) cutShort(opcode wsframe.Opcode, j judgement) judgement {
+	s.flushRecords(opcode)
+	j.ahead = s.worker.frames
+	return j
 }
 
 // flushRecords appends a message of the records that pass to the frames ahead.

@@ -65,7 +65,7 @@ func (r *release) undone(i int) bool {
 
 // report tells the policy's webhook of a session that has ended.
 func (s *session) report() {
-	if s.kind.webhook == nil {
+	if s.kind().webhook == nil {
 		return
 	}
 	closed := time.Now()
@@ -87,7 +87,7 @@ func (s *session) report() {
 			i++
 		}
 	}
-	s.kind.webhook.Send(r)
+	s.kind().webhook.Send(r)
 }
 
 // stateOf is how a subscription stood at the end. In a dialect that knows no

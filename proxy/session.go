@@ -18,13 +18,12 @@ type session struct {
 	upstream side
 
 	worker *worker
-	place  int // in worker.sessions
 	policy *policies.Policy
-	kind   *kind
 	facts  policies.Facts
 	timer  evloop.Timer
 
 	subscribed *subscribed // nil: the application's dialect is not known
+	pings      *pings      // nil: the client has sent none
 	meter      policies.Meter
 	resumeAt   policies.Moment // the client is not read from until then; 0: it is
 
@@ -41,26 +40,28 @@ type session struct {
 	// How it ends. finishing: the wish is to be carried out as soon as no
 	// message is under way, at the latest at the deadline. From the moment that
 	// cause is set, the deadline is that of the close handshakes.
+	deadline  policies.Moment
+	drainAt   policies.Moment // 0: not draining
 	finishing bool
 	gone      bool
 	wish      policies.Verdict
 	cause     policies.Cause
 	code      uint16 // in the client's close frame; 0: none
-	deadline  policies.Moment
-	drainAt   policies.Moment // 0: not draining
+
+	place int32 // in worker.sessions
 }
 
 // open makes an opening a session. head is the answer for the client, early what
 // upstream sent right behind its own.
 func (w *worker) open(o *opening, head, early []byte, deflate bool) {
-	s := &session{worker: w, policy: o.policy, kind: w.server.kinds[o.policy], address: o.client, id: rand.Uint64()}
+	s := &session{worker: w, policy: o.policy, address: o.client, id: rand.Uint64()}
 	s.client = side{session: s, in: wsframe.NewScanner(wsframe.Client, deflate)}
 	s.upstream = side{session: s, in: wsframe.NewScanner(wsframe.Server, deflate)}
 	s.client.in.Limit(o.policy.Messages.MaxBytes)
 	if o.policy.Reads() {
 		s.client.reading = &reading{keepsWindow: o.keepsWindow}
 	}
-	if dialect := s.kind.dialect; dialect != nil {
+	if dialect := s.kind().dialect; dialect != nil {
 		s.subscribed = &subscribed{dialect: dialect}
 		if dialect.Reads(dialects.UpstreamToClient) {
 			s.upstream.reading = new(reading)
@@ -74,16 +75,18 @@ func (w *worker) open(o *opening, head, early []byte, deflate bool) {
 	o.upstream.Move(&s.upstream.socket, &s.upstream)
 	if err := w.loop.Add(&s.client.socket, o.clientFD, &s.client); err != nil {
 		closeDescriptor(o.clientFD)
-		s.client.lost()
+		s.client.lost(err)
 		return
 	}
 	s.client.out.control, s.client.out.begun = head, &s.client.out.control
 	s.client.flush()
 	if len(early) > 0 {
 		s.upstream.receive(early)
+		s.upstream.again()
 	}
 	if len(o.fromClient) > 0 {
 		s.client.receive(o.fromClient)
+		s.client.again()
 	}
 	if s.cause == policies.NoCause {
 		s.supervise()
@@ -191,6 +194,7 @@ func (s *session) end(verdict policies.Verdict, reason string) {
 // begin begins the end.
 func (s *session) begin(cause policies.Cause) {
 	s.cause = cause
+	s.resume() // the client's close frame is waited for
 	s.deadline = s.worker.loop.Now() + s.policy.Release.Grace
 	if d := s.worker.drainDeadline; d != 0 {
 		s.deadline = min(s.deadline, d)

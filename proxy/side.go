@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"bytes"
+	"io"
+	"math"
 	"math/rand/v2"
 
 	"wswarden/proxy/evloop"
@@ -17,11 +19,12 @@ type side struct {
 
 	in      wsframe.Scanner
 	held    []byte   // read, but too little yet to be judged; at most wsframe.MaxHeld
-	backlog bool     // held is a client's that sent too fast: up to a whole read
 	reading *reading // nil: messages are not read
-	stage   stage
 
 	acked uint64 // bytes that the peer's system had acknowledged at the last look
+
+	stage   stage
+	backlog bool // held is enough to be judged, in a later turn: up to a whole read
 
 	sealed  bool // nothing more is relayed to the peer
 	bidden  bool // the peer's last frame, a close, is in out; or it gets none
@@ -49,7 +52,7 @@ func (d *side) Ready() {
 		d.relay()
 	}
 	if d.socket.Open() && d.socket.Broken() && d.paused() {
-		d.lost()
+		d.lost(nil)
 	}
 }
 
@@ -79,11 +82,12 @@ func (d *side) relay() {
 	n, err := d.socket.Read(buf[kept:])
 	switch {
 	case err != nil:
-		d.lost()
+		d.lost(err)
 		return
 	case n == 0:
 		return
 	}
+	d.session.sawFrame(d)
 	d.receive(buf[:kept+n])
 	d.again()
 }
@@ -99,10 +103,10 @@ func (d *side) again() {
 // passes on what may pass.
 func (d *side) receive(b []byte) {
 	s, other := d.session, d.peer()
-	s.sawFrame(d)
 	if d.deaf {
 		return
 	}
+	s.worker.spent = 0
 	from, at := 0, 0
 	for at < len(b) {
 		n, err := d.in.Next(b[at:])
@@ -125,24 +129,37 @@ func (d *side) receive(b []byte) {
 				d.pass(b[from:at])
 				from = at + n
 				s.sawPong(d)
+			} else if !d.isClient() {
+				s.pingAnswered()
 			}
 		case wsframe.Ping:
+			if d.isClient() && !s.mayPing(frame) {
+				d.pass(b[from:at])
+				from = at + n
+			}
 		default:
 			from = d.take(b, from, at, n)
 		}
 		at += n
-		if d.isClient() && s.resumeAt != 0 && at < len(b) {
-			d.backlog = true
-			break
-		}
 		if s.finishing && !other.sealed && d.in.MessageBoundary() {
 			d.pass(b[from:at])
 			from = at
 			s.seal(other)
 		}
+		if at < len(b) && !other.sealed && d.sated() {
+			d.backlog = true
+			break
+		}
 	}
 	d.pass(b[from:at])
 	d.held = keep(d.held, b[at:])
+}
+
+// sated reports whether the rest of what was read is for a later turn: the peer
+// sends too fast, or takes no answers, or has sent little that was inflated to much.
+func (d *side) sated() bool {
+	s := d.session
+	return d.isClient() && s.resumeAt != 0 || len(d.out.messages) > readSize || s.worker.spent > readSize
 }
 
 // keep stores rest for the next read, in held's memory where that is there. An
@@ -195,9 +212,7 @@ func (d *side) written(took bool, err error) {
 	}
 	s.waits(d, !d.out.empty(), took)
 	if len(d.out.waiting) == 0 {
-		if other := d.peer(); other.socket.Readable() {
-			other.socket.Again()
-		}
+		d.peer().again()
 	}
 	if took {
 		d.again() // it was perhaps not read from for the answers that it did not take
@@ -263,8 +278,17 @@ func (d *side) reset() {
 	d.discard()
 }
 
-// lost notes that the connection has ended.
-func (d *side) lost() {
+// lost notes that the connection has ended; err is how. A reset is also what the
+// peer's system sends when bytes that it has acknowledged were never read.
+func (d *side) lost(err error) {
+	switch {
+	case d.isClient():
+	case err == io.EOF:
+		outstanding, _ := d.socket.Outstanding()
+		d.session.notTaken(int(outstanding))
+	default:
+		d.session.notTaken(math.MaxInt)
+	}
 	d.socket.Close()
 	d.discard()
 	d.sealed, d.held = true, nil

@@ -54,7 +54,7 @@ func (s *session) evict(opcode wsframe.Opcode) bool {
 	s.flushRecords(opcode)
 	w.frames = wsframe.Append(w.frames, wsframe.Client, wsframe.Text, newMask(), text)
 	s.moved(change)
-	s.kind.evicted.Inc()
+	s.kind().evicted.Inc()
 	return true
 }
 
@@ -119,14 +119,21 @@ func (s *session) identify(r *dialects.Record) {
 	}
 }
 
-// refuse tells the client that its subscription does not pass.
+// refuse has the client told that its subscription does not pass.
 func (s *session) refuse(r *dialects.Record, reason string) {
-	s.kind.refused.Inc()
+	s.kind().refused.Inc()
 	w := s.worker
 	ok := false
 	if w.text, ok = r.Rule.AppendRefusal(w.text[:0], r, reason); ok && !s.client.bidden {
-		frame := wsframe.Append(nil, wsframe.Server, wsframe.Text, [4]byte{}, w.text)
-		s.client.written(false, s.client.out.addMessage(&s.client.socket, frame))
+		w.answers = wsframe.Append(w.answers, wsframe.Server, wsframe.Text, [4]byte{}, w.text)
+	}
+}
+
+// answer sends the refusals of a message, at once: there may be very many.
+func (s *session) answer() {
+	if w := s.worker; len(w.answers) > 0 {
+		s.client.written(false, s.client.out.addMessages(&s.client.socket, w.answers))
+		w.answers = w.answers[:0]
 	}
 }
 
@@ -135,12 +142,13 @@ func (s *session) overhear(opcode wsframe.Opcode, compressed bool, payload []byt
 	w := s.worker
 	if compressed {
 		var err error
-		if w.inflated, err = w.inflater.message(w.inflated[:0], payload, int(s.policy.Inspect.MaxBytes)); err != nil {
+		w.inflated, err = w.inflater.message(w.inflated[:0], payload, int(s.policy.Inspect.MaxBytes))
+		w.spent += len(w.inflated)
+		if err != nil {
 			s.sawData(&s.upstream)
 			return
 		}
 		payload = w.inflated
-		w.spent += len(payload)
 	}
 	data := false
 	w.reader.Begin(s.subscribed.dialect, dialects.UpstreamToClient, opcode == wsframe.Binary, payload)

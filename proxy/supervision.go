@@ -118,6 +118,8 @@ func (s *session) excused(cause policies.Cause, now policies.Moment) bool {
 	switch {
 	case cause == policies.HeartbeatTimeout && (s.client.socket.Readable() || s.pingUnderWay()):
 		s.facts.ClientPing = now
+	case cause == policies.HeartbeatTimeout && s.client.backlog && s.facts.ClientFrame >= s.facts.ClientPing:
+		s.facts.ClientPong = s.facts.ClientFrame // it may lie in what was read then
 	case cause == policies.UpstreamTimeout && s.upstream.socket.Readable():
 		s.facts.UpstreamPing = now
 	default:

@@ -29,7 +29,9 @@ type worker struct {
 	inflated []byte   // and inflated
 	records  [][]byte // of it, those that pass
 	frames   []byte   // that pass ahead of it
+	answers  []byte   // frames for the client
 	text     []byte
+	spent    int // bytes inflated so far of what a side has read
 
 	drainFrom     policies.Moment
 	drainDeadline policies.Moment // 0: not draining
@@ -49,7 +51,7 @@ func newWorker(server *Server, newLoop func() (*evloop.Loop, error)) (*worker, e
 }
 
 func (w *worker) add(s *session) {
-	s.place = len(w.sessions)
+	s.place = int32(len(w.sessions))
 	w.sessions = append(w.sessions, s)
 	if w.drainDeadline != 0 {
 		s.drainAt = w.drainFrom + time.Duration(rand.Int64N(int64(w.server.config.Drain.Spread)+1))

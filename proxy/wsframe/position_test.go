@@ -105,6 +105,10 @@ func checkSearch(t *testing.T, l layout, p Position, at int, b []byte) {
 	if n != wantN || ok != wantOK || message != (ok && l.message[at+n]) {
 		t.Fatalf("last frame in [%d, %d]: %d, %v, %v; want %d, %v", at, to, n, message, ok, wantN, wantOK)
 	}
+	wantN, wantOK = last(l.message, at, to)
+	if n, ok := p.LastMessage(b); n != wantN && wantOK || ok != wantOK {
+		t.Fatalf("last message in [%d, %d]: %d, %v; want %d, %v", at, to, n, ok, wantN, wantOK)
+	}
 	if p != before {
 		t.Fatal("a search moved the position")
 	}

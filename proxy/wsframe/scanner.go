@@ -117,6 +117,24 @@ func (p Position) LastFrame(b []byte) (n int, message, ok bool) {
 	}
 }
 
+// LastMessage returns how many bytes of b, which begins at the position, lie before
+// the last message boundary; ok is false if b ends before any.
+func (p Position) LastMessage(b []byte) (n int, ok bool) {
+	for at := 0; ; p.enter(b[at:]) {
+		if p.rest > int64(len(b)-at) {
+			return n, ok
+		}
+		at += int(p.rest)
+		p.rest = 0
+		if !p.fragmented {
+			n, ok = at, true
+		}
+		if at == len(b) {
+			return n, ok
+		}
+	}
+}
+
 // Scanner walks through the stream of one sender and checks every frame before
 // the frame's first byte is let pass. Its Position is that of the bytes let
 // pass so far.
