@@ -1,12 +1,15 @@
 package proxy_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -113,6 +116,28 @@ func (b *racBackend) subscribe(topic string) {
 func (b *racBackend) unsubscribe(topic string) {
 	b.saw = append(b.saw, "-"+topic)
 	b.held = slices.DeleteFunc(b.held, func(held string) bool { return held == topic })
+}
+
+// fill sends messages until nothing more is taken.
+func (p *peer) fill() {
+	p.t.Helper()
+	messages := bytes.Repeat(p.frame(text, strings.Repeat("b", 1020)), 64)
+	rest := messages
+	for full := 0; full < 3; {
+		_ = p.conn.SetWriteDeadline(time.Now().Add(soon))
+		n, err := p.conn.Write(rest)
+		if rest = rest[n:]; len(rest) == 0 {
+			rest = messages
+		}
+		switch {
+		case n > 0:
+			full = 0
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			full++
+		default:
+			p.t.Fatalf("%s: send: %v", p.name, err)
+		}
+	}
 }
 
 // racSession is a session with the RAC backend, behind dialect rac.
