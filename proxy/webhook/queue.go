@@ -9,8 +9,8 @@ import (
 // What a queue holds at most: reports that are due, that wait for their next
 // attempt and that are being attempted, all together.
 const (
-	maxReports = 1024
-	maxBytes   = 8 << 20
+	maxReports = 16384
+	maxBytes   = 32 << 20
 )
 
 // maxWorkers is how many attempts a URL has at a time.
