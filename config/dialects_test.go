@@ -57,6 +57,7 @@ dialects:
     binary: refuse
     keys: strict
     invalid: refuse
+    answers: q
     subscribe:
       - match: { Z.b: x, "[2]": "5", a: 5, B: -1.5e3, n: ~, t: true, "a b": "", 1: &five 0x05, y: *five }
         has: ["[0]", k]
@@ -64,6 +65,7 @@ dialects:
         topic: =all
         within: =w
         id: i
+        once: true
         request: r
         capture: { C: c.D, b: a }
         unsubscribe: 'u{{topic}}'
@@ -84,13 +86,13 @@ dialects:
 		t.Fatal(r.problems)
 	}
 	want := []dialects.Spec{{
-		Name: "Own", Form: dialects.STOMP, Records: dialects.RS, Binary: dialects.BinaryRefuse, Keys: dialects.KeysStrict, Invalid: dialects.InvalidRefuse,
+		Name: "Own", Form: dialects.STOMP, Records: dialects.RS, Binary: dialects.BinaryRefuse, Keys: dialects.KeysStrict, Invalid: dialects.InvalidRefuse, Answers: "q",
 		Subscribe: []dialects.SubscribeRule{{
 			Match: dialects.Fields{{Name: "Z.b", Value: "x"}, {Name: "[2]", Value: "5"}, {Name: "a", Value: 5.0},
 				{Name: "B", Value: -1500.0}, {Name: "n"}, {Name: "t", Value: true}, {Name: "a b", Value: ""},
 				{Name: "1", Value: 5.0}, {Name: "y", Value: 5.0}},
 			Has: []string{"[0]", "k"}, Lacks: []string{"l"},
-			Topic: "=all", Within: "=w", ID: "i", Request: "r",
+			Topic: "=all", Within: "=w", ID: "i", Once: true, Request: "r",
 			Capture:     dialects.Fields{{Name: "C", Value: "c.D"}, {Name: "b", Value: "a"}},
 			Unsubscribe: "u{{topic}}", Refusal: "r{{reason}}\n",
 		}, {Topic: "t"}},

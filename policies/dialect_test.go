@@ -26,6 +26,7 @@ const (
 	requestTold                   // the same, with a request that answers repeat
 	idTells                       // the client names an id
 	upstreamTells                 // upstream gives one, in answer to the request
+	onceTells                     // the client names an id, and none twice
 )
 
 func newApp(t *testing.T, told identity) *app {
@@ -33,6 +34,7 @@ func newApp(t *testing.T, told identity) *app {
 	spec := dialects.Spec{
 		Name: "test", Form: dialects.JSON, Records: dialects.OneRecord,
 		Binary: dialects.BinaryRead, Keys: dialects.KeysExact, Invalid: dialects.InvalidForward,
+		Answers: "id",
 	}
 	subscribe := dialects.SubscribeRule{
 		Match: does("subscribe"), Topic: "topic", Unsubscribe: `{"do":"unsubscribe","topic":{{topic}}}`,
@@ -41,7 +43,8 @@ func newApp(t *testing.T, told identity) *app {
 	switch told {
 	case requestTold:
 		subscribe.Request = "request"
-	case idTells:
+	case idTells, onceTells:
+		subscribe.Once = told == onceTells
 		subscribe.ID, subscribe.Request, id = "id", "request", "id"
 		subscribe.Unsubscribe = `{"do":"unsubscribe","id":{{id}}}`
 	case upstreamTells:
@@ -103,6 +106,8 @@ func (a *app) says(format string, args ...any) *dialects.Record {
 	from := dialects.ClientToUpstream
 	want := dialects.Subscribe
 	switch what[0] {
+	case "other":
+		want = dialects.Other
 	case "unsubscribe":
 		want = dialects.Unsubscribe
 	case "ack":

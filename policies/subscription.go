@@ -17,6 +17,7 @@ type Subscription struct {
 	waiting  uint8 // requests for it that upstream has not answered, or stuck
 	live     bool
 	refused  bool
+	doubtful bool // what upstream says of its ID may be about something else
 }
 
 // Live reports whether upstream has confirmed the subscription. Where a dialect
@@ -43,7 +44,7 @@ const stuck = 255
 
 // renew puts s, which was made of a newer record, in the old one's place.
 func (s *Subscription) renew(old *Subscription, captured []byte) {
-	s.rings, s.live = old.rings, old.live
+	s.rings, s.live, s.doubtful = old.rings, old.live, old.doubtful
 	if old.waiting < stuck {
 		s.waiting = max(s.waiting, old.waiting+1)
 	} else {

@@ -48,6 +48,10 @@ func (s *Subscriptions) Judge(t *Tracker, r *dialects.Record) Admission {
 		return Admission{Refuse: true, Reason: dialects.ErrUnreadable.Error()}
 	case !s.allows(r.Topic):
 		return s.exceeded("topic not allowed")
+	case t.Taken(r):
+		return Admission{Refuse: true, Reason: "id already in use"}
+	case t.Used(r):
+		return Admission{Refuse: true, Reason: "id used before"}
 	case s.Max <= 0 || t.Len() < s.Max || t.Has(r):
 		return Admission{}
 	}

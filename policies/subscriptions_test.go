@@ -1,6 +1,7 @@
 package policies_test
 
 import (
+	"fmt"
 	"testing"
 
 	"wswarden/policies"
@@ -14,6 +15,7 @@ func TestJudge(t *testing.T) {
 	ended := func(reason string) policies.Admission { return policies.Admission{End: true, Reason: reason} }
 	evicted := func(reason string) policies.Admission { return policies.Admission{Evict: true, Reason: reason} }
 	const full, unreadable, notAllowed = "limit of 2 subscriptions reached", "message cannot be read with certainty", "topic not allowed"
+	const inUse = "id already in use"
 
 	limit := func(onExcess policies.Excess) policies.Subscriptions {
 		return policies.Subscriptions{Max: 2, OnExcess: onExcess}
@@ -41,8 +43,16 @@ func TestJudge(t *testing.T) {
 		{"a number is no duplicate of a text", limit(end), topicTells, []string{`1`, `2`}, `subscribe topic="1"`, ended(full)},
 		{"a number in other digits", limit(end), topicTells, []string{`1`, `2`}, `subscribe topic=1.0`, pass},
 		{"the same topic with another id", limit(end), idTells, []string{`1 id=1 request=1`, `1 id=2 request=2`}, `subscribe topic=1 id=3 request=3`, ended(full)},
-		{"the same id with another topic", limit(end), idTells, []string{`1 id=1 request=1`, `1 id=2 request=2`}, `subscribe topic=2 id=1 request=3`, pass},
 		{"upstream tells: all are others", limit(end), upstreamTells, []string{`1 request=1`, `1 request=1`}, `subscribe topic=1 request=1`, ended(full)},
+
+		{"an id in use", limit(end), idTells, []string{`1 id=1 request=1`}, `subscribe topic=2 id=1 request=3`, refused(inUse)},
+		{"an id in use, no limit", policies.Subscriptions{}, idTells, []string{`1 id=1 request=1`}, `subscribe topic=1 id=1.0 request=1`, refused(inUse)},
+		{"an id in use, evicting", limit(evict), idTells, []string{`1 id=1 request=1`, `1 id=2 request=2`}, `subscribe topic=1 id=1 request=3`, refused(inUse)},
+		{"a topic and its request in use", limit(end), requestTold, []string{`1 request=1`}, `subscribe topic=1 request=1`, refused(inUse)},
+		{"a topic in use with another request", limit(end), requestTold, []string{`1 request=1`, `2 request=2`}, `subscribe topic=1 request=3`, pass},
+		{"a request in use with another topic", limit(end), requestTold, []string{`1 request=1`}, `subscribe topic=2 request=1`, pass},
+		{"upstream tells: requests may be the same", limit(end), upstreamTells, []string{`1 request=1`}, `subscribe topic=1 request=1`, pass},
+		{"an id that is used once, in use", limit(end), onceTells, []string{`1 id=1 request=1`}, `subscribe topic=1 id=1 request=2`, refused(inUse)},
 
 		{"no topic", limit(end), topicTells, nil, `subscribe`, refused(unreadable)},
 		{"a topic that is null", limit(end), topicTells, nil, `subscribe topic=null`, refused(unreadable)},
@@ -79,6 +89,42 @@ func TestJudge(t *testing.T) {
 				t.Error("a judge's business is not to count")
 			}
 		})
+	}
+}
+
+// Where an ID is used once, none of the latest 1,024 is used again, whatever has
+// become of its subscription.
+func TestJudgeIDsUsedOnce(t *testing.T) {
+	t.Parallel()
+	const used = "id used before"
+	s := tracked{app: newApp(t, onceTells)}
+	var rule policies.Subscriptions
+	judge := func(id int, want string) {
+		t.Helper()
+		if got := rule.Judge(&s.Tracker, s.says("subscribe topic=1 id=%d request=1", id)); got.Refuse != (want != "") || got.Reason != want {
+			t.Errorf("id %d: %+v, want %q", id, got, want)
+		}
+	}
+	for id, end := range []string{"unsubscribe id=0", "release id=1", "reject id=2"} {
+		judge(id, "")
+		judge(id, "") // a judge's business is not to remember
+		s.do(fmt.Sprintf("subscribe topic=1 id=%d request=%d", id, id))
+		judge(id, "id already in use")
+		s.do(end)
+		judge(id, used)
+	}
+	s.Add(s.says("subscribe topic=1 id=3 request=3"))
+	s.Pop()
+	judge(3, used)
+	s.do("other id=4") // upstream's answer to this could end the subscription
+	judge(4, used)
+	for id := 5; id < 2100; id++ {
+		s.do(fmt.Sprintf("subscribe topic=1 id=%d request=1", id))
+		s.do(fmt.Sprintf("unsubscribe id=%d", id))
+		judge(max(id-1023, 0), used)
+		if id >= 1024 {
+			judge(id-1024, "")
+		}
 	}
 }
 

@@ -21,11 +21,15 @@ import (
 //   - one that was asked for twice stays when one of the two is refused;
 //   - where several have a request id in common that upstream has yet to answer,
 //     a refusal removes none of them.
+//
+// What upstream says of two that it does not tell apart could be about either: see
+// Taken and Used.
 type Tracker struct {
 	table    table
 	counted  place // the ring's oldest
 	refused  place
 	refusals int // how many are in that ring
+	used     usedIDs
 }
 
 // refusedMost are remembered, the latest.
@@ -61,6 +65,23 @@ func (t *Tracker) Has(r *dialects.Record) bool {
 	return t.twin(&k, identityOf(r)) != nowhere
 }
 
+// Taken reports whether a Subscribe record gives what it asks for the name of a
+// subscription that is there: the client's ID; or where the topic tells them from
+// others, besides the topic also the request.
+func (t *Tracker) Taken(r *dialects.Record) bool {
+	k, identity := keysOf(r), identityOf(r)
+	if identity == byTopic {
+		return k.has(byRequest) && t.table.find(&k, isCounted) != nowhere
+	}
+	return t.twin(&k, identity) != nowhere
+}
+
+// Used reports whether a Subscribe record has an ID of which its rule says that it
+// is used once, and which one of the latest subscriptions had.
+func (t *Tracker) Used(r *dialects.Record) bool {
+	return r.Rule.Once() && t.used.has(r.ID.Hash())
+}
+
 // On reports whether there is a subscription to the topic, which is given as its
 // Value's Hash.
 func (t *Tracker) On(topic uint64) bool {
@@ -74,6 +95,9 @@ func (t *Tracker) Add(r *dialects.Record) (c Change) {
 	var buffer [256]byte
 	captured := r.Rule.AppendCaptured(buffer[:0], r)
 	s := Subscription{rule: r.Rule, keys: keysOf(r), identity: identityOf(r), captured: int32(len(captured)), waiting: 1}
+	if r.Rule.Once() {
+		t.used.add(s.keys.hash[byID])
+	}
 	topic := s.keys.hash[byTopic]
 	if !t.On(topic) {
 		c.Joined = topic
@@ -119,7 +143,8 @@ func (t *Tracker) shareRequest(k *keys, twin place) bool {
 // Remove removes what an Unsubscribe or Released record is about.
 func (t *Tracker) Remove(r *dialects.Record) (c Change) {
 	k := keysOf(r)
-	if i := t.table.find(&k, isCounted); i != nowhere {
+	doubted := r.Kind == dialects.Released && k.has(byID)
+	if i := t.table.find(&k, func(s *Subscription) rank { return goodIf(!s.refused && !(doubted && s.doubtful)) }); i != nowhere {
 		c = t.remove(i)
 	}
 	for i := t.table.find(&k, isRefused); i != nowhere; i = t.table.find(&k, isRefused) {
@@ -129,12 +154,40 @@ func (t *Tracker) Remove(r *dialects.Record) (c Change) {
 	return c
 }
 
+// Doubt takes in a client's record that is no Subscribe. If upstream will answer it by
+// the name of a subscription, such answers do not remove that one any more; and where
+// IDs are used once, none gets that name later.
+func (t *Tracker) Doubt(r *dialects.Record) {
+	if r.Kind == dialects.Subscribe || !r.Answer.Usable() {
+		return
+	}
+	name := r.Answer.Hash()
+	if r.Once && !t.used.has(name) {
+		t.used.add(name)
+	}
+	// All that agree are looked at, for none fits.
+	k := keys{given: 1 << byID, hash: [parts]uint64{byID: name}}
+	t.table.find(&k, func(s *Subscription) rank {
+		s.doubtful = true
+		return unfit
+	})
+	k = keys{given: 1 << byRequest, hash: [parts]uint64{byRequest: name}}
+	t.table.find(&k, func(s *Subscription) rank {
+		if s.waiting > 0 {
+			s.waiting = stuck
+		}
+		return unfit
+	})
+}
+
 // Reject removes what a Reject record is about. One that names a request has
 // nothing to say about a subscription whose request is answered.
 func (t *Tracker) Reject(r *dialects.Record) (c Change) {
 	k := keysOf(r)
 	i := t.table.find(&k, func(s *Subscription) rank {
 		switch {
+		case s.doubtful && k.has(byID):
+			return unfit
 		case s.waiting > 0 && !s.refused:
 			return good
 		case s.refused || k.has(byRequest):
@@ -292,7 +345,7 @@ func (t *Tracker) reserve() {
 func (t *Tracker) shrink() {
 	switch n := t.table.used; {
 	case n == 0:
-		*t = Tracker{}
+		*t = Tracker{used: t.used}
 	case n < cap(t.table.slots)/2:
 		t.resize(n + n/2)
 	}

@@ -26,6 +26,9 @@ func (s *tracked) do(message string) policies.Change {
 		return s.Ack(r)
 	case "reject":
 		return s.Reject(r)
+	case "other":
+		s.Doubt(r)
+		return policies.Change{}
 	default:
 		return s.Remove(r)
 	}
@@ -201,6 +204,29 @@ func TestTracker(t *testing.T) {
 			subscribe topic="b" request=1: b
 			reject request=1:
 			ack request=1: b!`},
+		{"something else with the id: no answer by that removes it", idTells, `
+			subscribe topic="a" id=1 request=7: a
+			subscribe topic="b" id=2 request=8: a b
+			other id=1: a b
+			reject id=1: a b
+			ack id=1: a! b
+			release id=1: a! b
+			subscribe topic="c" id=3 request=9: a! b c
+			release id=2: a! c
+			unsubscribe id=1: c`},
+		{"something else with the request: no refusal of that removes it", requestTold, `
+			subscribe topic="a" request=1: a
+			other id=1: a
+			reject request=1: a
+			ack request=1: a!
+			reject request=1: a!
+			release topic="a":`},
+		{"something else with a request that is answered", requestTold, `
+			subscribe topic="a" request=1: a
+			ack request=1: a!
+			other id=1: a!
+			reject request=1: a!
+			reject topic="a":`},
 		{"two with one request: no refusal removes one", requestTold, `
 			subscribe topic="a" request=1: a
 			subscribe topic="b" request=1: a b

@@ -266,6 +266,7 @@ func (s *session) judgeRecords(opcode wsframe.Opcode, message []byte) judgement 
 		case dialects.Identify:
 			s.identify(r)
 		}
+		s.subscribed.tracker.Doubt(r)
 		w.records = append(w.records, r.Text)
 	}
 	if data {

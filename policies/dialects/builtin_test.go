@@ -326,6 +326,9 @@ var builtins = []struct {
 		{client, `{"jsonrpc":"2.0","id":3,"method":"eth_unsubscribe","params":["0xabc"]}`, "unsubscribe id=0xabc"},
 		{upstream, `{"jsonrpc":"2.0","id":3,"result":true}`, "other"},
 		{client, ` [{"id":1,"method":"eth_chainId"}, {"id":2,"method":"eth_subscribe","params":["logs",{}]} ]`, "other, subscribe topic=logs request=2"},
+		{client, `{"id":2,"method":"eth_x\u005fsubscribe","params":["newHeads"]}`, "subscribe topic=newHeads request=2"},
+		{client, `{"id":2,"method":"subscribe","params":["newHeads"]}`, "other"},
+		{client, `{"jsonrpc":"2.0","id":3,"method":"eth_x_unsubscribe","params":["0xabc"]}`, "other"},
 		{client, `{"jsonrpc":"2.0","method":"eth_subscribe","params":["newHeads"]}`, "unusable"},
 		{client, `{"METHOD":"eth_subscribe","id":1,"params":["newHeads"]}`, "unreadable"},
 		{client, `{"method":"eth_subscribe","id":1,"params":["newHeads"]} and more`, "unreadable"},
@@ -430,6 +433,24 @@ func TestBuiltinIdentities(t *testing.T) {
 		}
 		if same := hash(test.first) == hash(test.second); same != test.same {
 			t.Errorf("%s: %q and %q are one subscription: %v, want %v", test.dialect, test.first, test.second, same, test.same)
+		}
+	}
+}
+
+// What upstream's answer to a message will repeat can be a subscription's name.
+func TestBuiltinAnswers(t *testing.T) {
+	for _, test := range []struct{ dialect, message, want string }{
+		{"graphql-ws", `{"id":"1","type":"nonsense"}`, "1"},
+		{"signalr", `{"type":1,"invocationId":"0","target":"Echo","arguments":[]}` + "\x1e", "0"},
+		{"centrifugo", `{"id":2,"rpc":{"method":"x"}}`, "2"},
+		{"json-rpc", `{"id":3,"method":"eth_chainId"}`, "3"},
+		{"json-rpc", `{"id":3,"method":"eth_unsubscribe","params":[]}`, "3"},
+		{"rac", `{"type":"ping","id":1}`, ""},
+	} {
+		var r dialects.Reader
+		r.Begin(builtin(t, test.dialect), client, false, []byte(test.message))
+		if got := string(r.Next().Answer.AppendText(nil)); got != test.want {
+			t.Errorf("%s: the answer to %q repeats %q, want %q", test.dialect, test.message, got, test.want)
 		}
 	}
 }

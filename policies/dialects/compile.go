@@ -34,7 +34,7 @@ type rule struct {
 
 type condition struct {
 	slot int
-	want any // a string, a float64, a bool or nil
+	want any // a string, a pattern, a float64, a bool or nil
 }
 
 // source is where a value comes from. The zero source has none.
@@ -83,6 +83,7 @@ func Compile(s Spec) (*Dialect, []Problem) {
 	}
 	d.limits, d.acks = len(s.Subscribe) > 0, len(s.Ack) > 0
 	for _, r := range s.Subscribe {
+		d.once = d.once || r.Once
 		c.names.id = c.names.id || r.ID != ""
 		c.names.request = c.names.request || r.Request != ""
 	}
@@ -91,6 +92,7 @@ func Compile(s Spec) (*Dialect, []Problem) {
 	}
 
 	c.begin(&d.client, d.keys != KeysExact)
+	d.answers = c.optional("answers", s.Answers)
 	for i, r := range s.Subscribe {
 		c.subscribe(fmt.Sprintf("subscribe[%d]", i), r)
 	}
@@ -163,9 +165,15 @@ func (c *compiler) when(key string, kind Kind, match Fields, has, lacks []string
 	for _, field := range match {
 		key := key + ".match." + field.Name
 		s := c.path(key, field.Name)
-		r.match = append(r.match, condition{s.slot, field.Value})
-		switch field.Value.(type) {
+		want := field.Value
+		switch value := want.(type) {
 		case string:
+			if p, ok := patternOf(value); ok {
+				want = p
+			}
+			if len(value) > 1 && value[0] == '*' && value[len(value)-1] == '*' {
+				c.problem(key, fmt.Sprintf("is %q; write a * at one end only", value))
+			}
 		case float64, bool, nil:
 			if s.kind == plainSource {
 				c.problem(key, fmt.Sprintf("is %v, but what is there is always text; write it in quotes", field.Value))
@@ -173,6 +181,7 @@ func (c *compiler) when(key string, kind Kind, match Fields, has, lacks []string
 		default:
 			c.problem(key, fmt.Sprintf("is %v; write a text, a number, true, false or null", field.Value))
 		}
+		r.match = append(r.match, condition{s.slot, want})
 	}
 	for i, p := range has {
 		r.has = append(r.has, c.path(fmt.Sprintf("%s.has[%d]", key, i), p).slot)
@@ -186,10 +195,13 @@ func (c *compiler) when(key string, kind Kind, match Fields, has, lacks []string
 
 func (c *compiler) subscribe(key string, s SubscribeRule) {
 	r := c.when(key, Subscribe, s.Match, s.Has, s.Lacks, "")
-	k := &SubscribeKind{dialect: c.dialect}
+	k := &SubscribeKind{dialect: c.dialect, once: s.Once}
 	r.subscribe = k
 	if s.Topic == "" {
 		c.problem(key+".topic", "is missing; write the path of what is subscribed to, or = and a text that stands for it")
+	}
+	if s.Once && s.ID == "" {
+		c.problem(key+".once", "is true, but there is no id to be used once; add id")
 	}
 	r.topic = c.named(key+".topic", s.Topic)
 	r.within = c.named(key+".within", s.Within)

@@ -48,6 +48,8 @@ type Dialect struct {
 
 	client, upstream side // what is read in the messages of either
 	limits, acks     bool
+	once             bool   // some subscribe rule has it
+	answers          source // in the client's records
 }
 
 // Name is the Spec's.
@@ -76,6 +78,7 @@ type SubscribeKind struct {
 	topic       source
 	named       []source // topic, within, id and request, those that there are
 	identity    identity
+	once        bool
 	pieces      []source // what AppendCaptured captures; the topic, if found, is the first
 	unsubscribe template
 	refusal     template
@@ -119,6 +122,9 @@ func (k *SubscribeKind) Identity(r *Record) Value {
 // of them is another, whatever its Request.
 func (k *SubscribeKind) Assigned() bool { return k.identity == byRequest }
 
+// Once reports whether an ID may be used only once in a session.
+func (k *SubscribeKind) Once() bool { return k.once }
+
 // Record is one record of a message. What it refers to is valid until the
 // reader's next call.
 //
@@ -134,6 +140,10 @@ type Record struct {
 	// What the rule has found. A Subscribe that is not Usable for its Rule can be
 	// neither counted nor undone: it must not pass.
 	Topic, ID, Request, Identity Value
+	// Answer is what upstream's answer to a client's record will repeat; with Once, it
+	// is no ID of a later subscription.
+	Answer Value
+	Once   bool
 
 	values []Value // the reader's, by slot
 }

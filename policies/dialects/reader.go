@@ -66,6 +66,9 @@ func (r *Reader) Next() *Record {
 	r.begun = true
 	r.record = Record{Text: text, values: r.values}
 	r.recognise()
+	if r.from == ClientToUpstream {
+		r.record.Answer, r.record.Once = r.dialect.answers.of(r.values), r.dialect.once
+	}
 	return &r.record
 }
 

@@ -33,6 +33,12 @@ type Spec struct {
 	// Invalid says what a record is that is not as the Form has it.
 	Invalid Invalid `mapstructure:"invalid"`
 
+	// Answers is the path of what upstream repeats in its answer to a client's record,
+	// whatever the record is. With the ID or Request of a subscription there, it makes
+	// upstream say what could be about either: no refusal or end by that ID, or
+	// refusal of that Request, is believed from then on.
+	Answers string `mapstructure:"answers"`
+
 	// From the client.
 	Subscribe   []SubscribeRule `mapstructure:"subscribe"`
 	Unsubscribe []TopicRule     `mapstructure:"unsubscribe"`
@@ -118,7 +124,8 @@ const (
 // Fields are names with a value each, in the file's order.
 type Fields []Field
 
-// Field is one of Fields. The value is a string, a float64, a bool, or nil.
+// Field is one of Fields. The value is a string, a float64, a bool, or nil. In a
+// rule's match, a * that a string begins or ends with stands for any text.
 type Field struct {
 	Name  string
 	Value any
@@ -139,6 +146,10 @@ type SubscribeRule struct {
 	// ID is the path of what the client calls the subscription, if that, and not
 	// the topic, is what tells it from others.
 	ID string `mapstructure:"id"`
+	// Once: an ID is used only once in a session, as the application's clients do.
+	// It is for servers that lose an undo which comes right behind its subscribe, or
+	// answer late: what they say could be about another one of that ID.
+	Once bool `mapstructure:"once"`
 	// Request is the path of what upstream's answer will repeat.
 	Request string `mapstructure:"request"`
 	// Capture names further paths for the templates.

@@ -105,7 +105,7 @@ func (v Value) AppendText(dst []byte) []byte {
 }
 
 // equals reports whether the value is === want: a string, a float64, a bool, or
-// nil for null.
+// nil for null; or whether it fits the pattern that want is.
 func (v Value) equals(want any) bool {
 	switch want := want.(type) {
 	case nil:
@@ -116,6 +116,8 @@ func (v Value) equals(want any) bool {
 		return v.kind == jsonNumber && v.number() == want
 	case string:
 		return (v.kind == jsonString || v.kind == plainText) && v.equalsText(want)
+	case pattern:
+		return want.fits(v)
 	default:
 		return false
 	}

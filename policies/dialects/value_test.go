@@ -133,6 +133,45 @@ func TestEquals(t *testing.T) {
 	}
 }
 
+// A * at one end of a string stands for any text, none included.
+func TestPattern(t *testing.T) {
+	for _, row := range []struct {
+		pattern   string
+		fits, not []string
+	}{
+		{"*_sub", []string{`"_sub"`, `"eth_sub"`, `"a_sub_sub"`, `"eth\u005fsub"`, `"\n_s\u0075b"`, `"😀_sub"`, `"\ud83d\ude00_sub"`, `"\ud83d_sub"`},
+			[]string{`"sub"`, `""`, `"_sub2"`, `"_sub\n"`, `"_unsub"`, `"_SUB"`, `1`, `null`, `["_sub"]`}},
+		{"sub*", []string{`"sub"`, `"sub_"`, `"s\u0075b\n"`, `"\u0073\u0075\u0062\u0062"`},
+			[]string{`"su"`, `"s\u0075"`, `""`, `"asub"`, `"\nsub"`, `{}`}},
+		{"*é", []string{`"é"`, `"\u00e9"`, `"a\u00e9"`}, []string{`"\u00e9a"`, `"e"`, `"\ud8e9"`}},
+		{"*", []string{`""`, `"a"`, `"\u0061"`, `"\ud800"`}, []string{`1`, `true`, `null`, `{}`}},
+	} {
+		p, ok := patternOf(row.pattern)
+		if !ok {
+			t.Errorf("%s is no pattern", row.pattern)
+		}
+		for want, texts := range map[bool][]string{true: row.fits, false: row.not} {
+			for _, text := range texts {
+				if v := jsonValue(t, text); v.equals(p) != want {
+					t.Errorf("%s fits %s: %v, want %v", text, row.pattern, !want, want)
+				}
+			}
+		}
+	}
+	for _, text := range []string{"", "a", "a*b"} {
+		if _, ok := patternOf(text); ok {
+			t.Errorf("%q is a pattern", text)
+		}
+	}
+	if p, _ := patternOf("*61"); !p.fits(plain([]byte(`\u0061`))) || p.fits(Value{}) {
+		t.Error("plain text has escapes, or nothing is a text")
+	}
+	v, want := jsonValue(t, `"eth\u005fsubscribe"`), any(pattern{text: "_subscribe", last: true})
+	if n := testing.AllocsPerRun(100, func() { v.equals(want) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
 func TestPresentAndUsable(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
