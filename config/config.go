@@ -16,7 +16,9 @@ import (
 	"net/url"
 	"os"
 	"reflect"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"wswarden/policies"
 	"wswarden/policies/dialects"
@@ -33,6 +35,9 @@ type Config struct {
 	Admin          Admin          `mapstructure:"admin"`
 	Drain          Drain          `mapstructure:"drain"`
 	Log            Log            `mapstructure:"log"`
+	Store          Store          `mapstructure:"store"`
+	// Pressure sheds sessions before memory runs out.
+	Pressure policies.Pressure `mapstructure:"pressure"`
 	// Dialects beside the built-in ones, over which they win.
 	Dialects []dialects.Spec `mapstructure:"dialects"`
 	// Policies, at least one. A session lives under the first that matches.
@@ -96,6 +101,41 @@ type Log struct {
 	Format string `mapstructure:"format"`
 }
 
+// Store says where connection limits are counted.
+type Store struct {
+	// Kind is memory, for one replica, or redis, for several.
+	Kind string `mapstructure:"kind"`
+	// URL of Redis: redis://host:port/db, or rediss:// for TLS, perhaps with a user
+	// and a password. With Cluster, ?addr=host:port names further nodes.
+	URL string `mapstructure:"url"`
+	// Cluster: URL is that of a Redis Cluster.
+	Cluster bool `mapstructure:"cluster"`
+	// Lease is how long the sessions of a replica that has died are still counted.
+	// It is a second at least.
+	Lease time.Duration `mapstructure:"lease"`
+	// OnFailure says what becomes of handshakes while Redis cannot be asked: allow
+	// counts this replica's own sessions only, deny refuses what is limited.
+	OnFailure string `mapstructure:"on_failure"`
+	// ConnectTimeout for Redis to answer at the start. It is above zero.
+	ConnectTimeout time.Duration `mapstructure:"connect_timeout"`
+	// Timeout of one request to Redis. It is above zero, and below a third of Lease:
+	// a renewal that fails can be tried again.
+	Timeout time.Duration `mapstructure:"timeout"`
+	// TakeoverTimeout bounds how long a handshake waits for the session whose seat
+	// it takes over to end. It is above zero.
+	TakeoverTimeout time.Duration `mapstructure:"takeover_timeout"`
+}
+
+// Redacted returns URL as it may be shown: without user, password and options. It
+// is empty if nobody can tell what of URL these are.
+func (s Store) Redacted() string {
+	u, err := url.Parse(s.URL)
+	if err != nil || u.Hostname() == "" || !utf8.ValidString(s.URL) || strings.Contains(u.Path+u.RawQuery+u.Fragment, "@") {
+		return ""
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+}
+
 // Default returns the configuration that applies where nothing is said. It
 // lacks only Upstream.URL to be valid.
 func Default() *Config {
@@ -109,7 +149,15 @@ func Default() *Config {
 			CloseCode: policies.CodeServiceRestart,
 			Reason:    "service restart",
 		},
-		Log:      Log{Level: "info", Format: "json"},
+		Log: Log{Level: "info", Format: "json"},
+		Store: Store{
+			Kind:            "memory",
+			Lease:           30 * time.Second,
+			OnFailure:       "allow",
+			ConnectTimeout:  5 * time.Second,
+			Timeout:         500 * time.Millisecond,
+			TakeoverTimeout: 5 * time.Second,
+		},
 		Policies: []policies.Policy{policies.Default()},
 	}
 }

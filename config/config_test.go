@@ -50,6 +50,15 @@ func TestAcceptedFiles(t *testing.T) {
 		{"drain: {timeout: 0, spread: 0}", func(c *Config) { c.Drain.Timeout, c.Drain.Spread = 0, 0 }},
 		{"drain: {reason: \"42\"}", func(c *Config) { c.Drain.Reason = "42" }},
 		{"log: {level: debug, format: text}", func(c *Config) { c.Log = Log{"debug", "text"} }},
+		{"store: {kind: redis, url: \"rediss://me:se%40cret@[::1]:6380/2?pool_size=5\", lease: 1s, timeout: 333ms, on_failure: deny}\npressure: {heap: 16MiB}", func(c *Config) {
+			c.Store.Kind, c.Store.URL, c.Store.OnFailure = "redis", "rediss://me:se%40cret@[::1]:6380/2?pool_size=5", "deny"
+			c.Store.Lease, c.Store.Timeout = time.Second, 333*time.Millisecond
+			c.Pressure.Heap = 16 << 20
+		}},
+		{"store: {kind: redis, url: \"redis://a/?addr=b:1&addr=c:2\", cluster: true, connect_timeout: 1s, takeover_timeout: 2s}", func(c *Config) {
+			c.Store.Kind, c.Store.URL, c.Store.Cluster = "redis", "redis://a/?addr=b:1&addr=c:2", true
+			c.Store.ConnectTimeout, c.Store.TakeoverTimeout = time.Second, 2*time.Second
+		}},
 		{"log: &l {level: warn}\ndrain: {reason: &r bye}\npolicies: [{name: *r}]", func(c *Config) {
 			c.Log.Level = "warn"
 			c.Drain.Reason = "bye"
@@ -100,6 +109,25 @@ func TestAcceptedFiles(t *testing.T) {
 			c.Policies[0].Match = policies.Match{Path: "/**", Host: []string{"example.com", "*.example.com", "[::1]"}}
 		}},
 		{"policies: [{match: {path: /a*/*/**}}]", func(c *Config) { c.Policies[0].Match.Path = "/a*/*/**" }},
+
+		{"policies: [{match: {origin: [\"null\", \"https://*.example.com\"]}, refuse_with: close, origins: {allow: [\"*\"]}, handshakes: {per_ip_rate: 0.1, total_rate: 5, total_burst: 20}}]", func(c *Config) {
+			c.Policies[0].Match.Origin = []string{"null", "https://*.example.com"}
+			c.Policies[0].RefuseWith = policies.RefuseWithClose
+			c.Policies[0].Origins.Allow = []string{"*"}
+			c.Policies[0].Handshakes = policies.Handshakes{PerIPRate: 0.1, TotalRate: 5, TotalBurst: 20}
+		}},
+		{"policies: [{connections: {max: 5, per_ip: 5, per_identity: 5, identity: {from: query, name: \"user[id]\", required: true}, on_excess: evict_oldest, close_code: 4001}}]", func(c *Config) {
+			c.Policies[0].Connections = policies.Connections{Max: 5, PerIP: 5, PerIdentity: 5, OnExcess: policies.ExcessEvictOldest, CloseCode: 4001,
+				Identity: policies.Identity{From: policies.FromQuery, Name: "user[id]", Required: true}}
+		}},
+		// an identity alone is for the log
+		{"policies: [{connections: {identity: {from: cookie, name: __Host-sid}}}]", func(c *Config) {
+			c.Policies[0].Connections.Identity = policies.Identity{From: policies.FromCookie, Name: "__Host-sid"}
+		}},
+		{"policies: [{dialect: rac, connections: {per_identity: 1, identity: {from: message}}}]", func(c *Config) {
+			c.Policies[0].Dialect = "rac"
+			c.Policies[0].Connections.PerIdentity, c.Policies[0].Connections.Identity.From = 1, policies.FromMessage
+		}},
 
 		// names
 		{"policies: [{name: a}]", func(c *Config) { c.Policies[0].Name = "a" }},

@@ -20,18 +20,26 @@ type Key struct {
 
 // choices are the keys that take one of a few words.
 var choices = map[string][]string{
-	"log.level":                          {"debug", "info", "warn", "error"},
-	"log.format":                         {"json", "text"},
-	"policies[].heartbeat.liveness":      {"any", "pong"},
-	"policies[].messages.on_excess":      {"close", "drop", "delay"},
-	"policies[].inspect.oversize":        {"close", "forward"},
-	"policies[].subscriptions.on_excess": {"reject", "close", "evict_oldest"},
-	"dialects[].form":                    {"json", "socket.io", "stomp"},
-	"dialects[].records":                 {"one", "lines", "rs", "nul", "batch"},
-	"dialects[].binary":                  {"read", "forward", "refuse"},
-	"dialects[].keys":                    {"exact", "folded", "strict"},
-	"dialects[].invalid":                 {"forward", "refuse"},
+	"log.level":                            {"debug", "info", "warn", "error"},
+	"log.format":                           {"json", "text"},
+	"store.kind":                           {"memory", "redis"},
+	"store.on_failure":                     {"allow", "deny"},
+	"policies[].refuse_with":               {"status", "close"},
+	"policies[].connections.identity.from": {"query", "header", "cookie", "message"},
+	"policies[].connections.on_excess":     {"reject", "evict_oldest"},
+	"policies[].heartbeat.liveness":        {"any", "pong"},
+	"policies[].messages.on_excess":        {"close", "drop", "delay"},
+	"policies[].inspect.oversize":          {"close", "forward"},
+	"policies[].subscriptions.on_excess":   {"reject", "close", "evict_oldest"},
+	"dialects[].form":                      {"json", "socket.io", "stomp"},
+	"dialects[].records":                   {"one", "lines", "rs", "nul", "batch"},
+	"dialects[].binary":                    {"read", "forward", "refuse"},
+	"dialects[].keys":                      {"exact", "folded", "strict"},
+	"dialects[].invalid":                   {"forward", "refuse"},
 }
+
+// optional are the choices that may also be left empty, as they are by default.
+var optional = []string{"policies[].connections.identity.from"}
 
 // required are the keys without a default.
 var required = []string{

@@ -42,6 +42,8 @@ func (c *Config) check(known Problems) Problems {
 	v.upstream(c)
 	v.admin(c)
 	v.drain(c.Drain)
+	v.store(c.Store)
+	v.pressure(c.Pressure)
 	v.dialects(c.Dialects)
 	v.policies(c)
 	v.ranges("", reflect.ValueOf(c).Elem()) // last, as others say more of a key
@@ -100,8 +102,11 @@ func (v *validator) ranges(path string, section reflect.Value) {
 		if value.Kind() == reflect.String && !utf8.ValidString(value.String()) {
 			v.wrong(key, "%s is not valid UTF-8; write text", shorten(value.String()))
 		}
-		words := choices[indexes.ReplaceAllString(key, "[]")]
-		if words != nil && !slices.Contains(words, value.String()) {
+		name := indexes.ReplaceAllString(key, "[]")
+		if value.IsZero() && slices.Contains(optional, name) {
+			continue
+		}
+		if words := choices[name]; words != nil && !slices.Contains(words, value.String()) {
 			v.wrong(key, "%s is not known; use one of %s", plain(value.String()), strings.Join(words, ", "))
 		}
 	}

@@ -34,6 +34,8 @@ func (v *validator) policies(c *Config) {
 			seen[p.Name] = i
 		}
 		v.match(key+".match", p.Match)
+		v.origins(key+".origins.allow", p.Origins.Allow)
+		v.handshakes(key+".handshakes", p.Handshakes)
 		if p.Heartbeat.Interval > 0 {
 			v.aboveZero(key+".heartbeat.timeout", p.Heartbeat.Timeout, "10s")
 		}
@@ -42,6 +44,7 @@ func (v *validator) policies(c *Config) {
 		}
 		v.messages(key, p)
 		d := v.dialect(key+".dialect", c, p.Dialect)
+		v.connections(key, p, d)
 		v.subscriptions(key, c, p, d)
 		v.release(key+".release", p.Release)
 	}
@@ -58,6 +61,7 @@ func (v *validator) match(key string, m policies.Match) {
 	case strings.Contains(inner, "**"):
 		v.wrong(key+".path", "%s has ** that is not the whole last segment; use * for any text within one", plain(m.Path))
 	}
+	v.origins(key+".origin", m.Origin)
 	for i, host := range m.Host {
 		name := strings.TrimPrefix(host, "*.")
 		_, err := netip.ParseAddr(strings.Trim(name, "[]"))

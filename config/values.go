@@ -5,6 +5,7 @@ import (
 	"math"
 	"net/netip"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -111,8 +112,14 @@ func size(bytes int64) string {
 	return strconv.FormatInt(bytes, 10)
 }
 
-// plain returns text as it is if it is one short word, else quoted.
+// password is what a URL has between a user's name and the host, or what may be
+// meant so.
+var password = regexp.MustCompile(`(?s)(//[^/?#@:]*:).*@`)
+
+// plain returns text as it is if it is one short word, else quoted. Neither it nor
+// shorten shows a password in a URL.
 func plain(text string) string {
+	text = password.ReplaceAllString(text, "${1}xxxxx@")
 	odd := func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) || r == '"' }
 	if text != "" && len(text) <= 60 && !strings.ContainsFunc(text, odd) {
 		return text
@@ -122,6 +129,7 @@ func plain(text string) string {
 
 // shorten quotes a text, and only the beginning of a long one.
 func shorten(text string) string {
+	text = password.ReplaceAllString(text, "${1}xxxxx@")
 	if runes := []rune(text); len(runes) > 60 {
 		return strconv.Quote(string(runes[:57])) + "..."
 	}

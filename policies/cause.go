@@ -36,6 +36,11 @@ const (
 	// ProtocolError: a peer sent a frame that RFC 6455 forbids, or a message
 	// that cannot be read with certainty where the policy must read it.
 	ProtocolError
+	// Superseded: a newer session has got the seat under a connection limit.
+	Superseded
+	// ConnectionLimit: the client told its identity, which has as many sessions as
+	// the policy allows.
+	ConnectionLimit
 	// Drain: wswarden is shutting down.
 	Drain
 
@@ -76,6 +81,8 @@ var causeTable = [causes]struct {
 	MessageTooBig:     {"message_too_big", CodeTooBig, CodeGoingAway},
 	InvalidUTF8:       {"invalid_utf8", CodeInvalidPayload, CodeGoingAway},
 	ProtocolError:     {"protocol_error", CodeProtocolError, CodeGoingAway},
+	Superseded:        {"superseded", CodePolicy, CodeGoingAway},
+	ConnectionLimit:   {"connection_limit", CodePolicy, CodeGoingAway},
 	Drain:             {"drain", CodeServiceRestart, CodeGoingAway},
 }
 

@@ -30,6 +30,8 @@ func TestCauses(t *testing.T) {
 		{policies.MessageTooBig, "message_too_big", 1009, 1001},
 		{policies.InvalidUTF8, "invalid_utf8", 1007, 1001},
 		{policies.ProtocolError, "protocol_error", 1002, 1001},
+		{policies.Superseded, "superseded", 1008, 1001},
+		{policies.ConnectionLimit, "connection_limit", 1008, 1001},
 		{policies.Drain, "drain", 1012, 1001},
 	}
 	all := policies.Causes()

@@ -11,12 +11,18 @@ type Match struct {
 	// Host lists hosts, without port and in any case, one of which must fit;
 	// "*.example.com" is any host below example.com. Empty: every host.
 	Host []string `mapstructure:"host"`
+	// Origin lists patterns of origins, as in Origins, one of which must fit; a
+	// handshake without an Origin fits none. Empty: every origin, and none.
+	Origin []string `mapstructure:"origin"`
 }
 
-// Fits reports whether a handshake for host (a Host header's value, perhaps
-// with a port) and path (as it was sent, without the query) is selected.
-func (m Match) Fits(host, path string) bool {
-	return m.fitsHost(host) && (m.Path == "" || fitsPath(m.Path, path))
+// Fits reports whether a handshake is selected: its host (a Host header's value,
+// perhaps with a port), its path (as it was sent, without the query) and its
+// origin (an Origin header's value, empty without one).
+func (m Match) Fits(host, path, origin string) bool {
+	return m.fitsHost(host) &&
+		(m.Path == "" || fitsPath(m.Path, path)) &&
+		(len(m.Origin) == 0 || fitsOrigin(m.Origin, origin))
 }
 
 func (m Match) fitsHost(host string) bool {

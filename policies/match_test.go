@@ -30,7 +30,7 @@ func TestMatchPath(t *testing.T) {
 	for _, tt := range tests {
 		for want, paths := range map[bool][]string{true: tt.fits, false: tt.not} {
 			for _, path := range paths {
-				if got := (policies.Match{Path: tt.pattern}).Fits("any", path); got != want {
+				if got := (policies.Match{Path: tt.pattern}).Fits("any", path, ""); got != want {
 					t.Errorf("pattern %q, path %q: %v, want %v", tt.pattern, path, got, want)
 				}
 			}
@@ -56,7 +56,7 @@ func TestMatchHost(t *testing.T) {
 	for _, tt := range tests {
 		for want, hosts := range map[bool][]string{true: tt.fits, false: tt.not} {
 			for _, host := range hosts {
-				if got := (policies.Match{Host: tt.hosts}).Fits(host, "/"); got != want {
+				if got := (policies.Match{Host: tt.hosts}).Fits(host, "/", ""); got != want {
 					t.Errorf("hosts %q, host %q: %v, want %v", tt.hosts, host, got, want)
 				}
 			}
@@ -64,16 +64,45 @@ func TestMatchHost(t *testing.T) {
 	}
 }
 
-// All parts that are present must fit.
-func TestMatchBoth(t *testing.T) {
+func TestMatchOrigin(t *testing.T) {
 	t.Parallel()
-	m := policies.Match{Path: "/a", Host: []string{"h"}}
+	tests := []struct {
+		origins []string
+		fits    []string
+		not     []string
+	}{
+		{nil, []string{"", "https://a.org", "null", "garbage"}, nil},
+		{[]string{"https://a.org"}, []string{"https://a.org"}, []string{"", "https://b.org", "null"}},
+		{[]string{"https://a.org", "*.b.org"}, []string{"https://a.org", "http://x.b.org"}, []string{"", "https://b.org"}},
+		{[]string{"null"}, []string{"null"}, []string{"", "https://a.org"}},
+		{[]string{"*"}, []string{"null", "https://a.org"}, []string{""}},
+	}
+	for _, tt := range tests {
+		for want, origins := range map[bool][]string{true: tt.fits, false: tt.not} {
+			for _, origin := range origins {
+				if got := (policies.Match{Origin: tt.origins}).Fits("a.org", "/", origin); got != want {
+					t.Errorf("origins %q, origin %q: %v, want %v", tt.origins, origin, got, want)
+				}
+			}
+		}
+	}
+}
+
+// All parts that are present must fit.
+func TestMatchAll(t *testing.T) {
+	t.Parallel()
+	m := policies.Match{Path: "/a", Host: []string{"h"}, Origin: []string{"o"}}
 	for _, tt := range []struct {
-		host, path string
-		want       bool
-	}{{"h", "/a", true}, {"h", "/b", false}, {"g", "/a", false}} {
-		if got := m.Fits(tt.host, tt.path); got != tt.want {
-			t.Errorf("%s%s: %v, want %v", tt.host, tt.path, got, tt.want)
+		host, path, origin string
+		want               bool
+	}{
+		{"h", "/a", "http://o", true},
+		{"h", "/b", "http://o", false},
+		{"g", "/a", "http://o", false},
+		{"h", "/a", "http://p", false},
+	} {
+		if got := m.Fits(tt.host, tt.path, tt.origin); got != tt.want {
+			t.Errorf("%s%s from %s: %v, want %v", tt.host, tt.path, tt.origin, got, tt.want)
 		}
 	}
 }

@@ -23,7 +23,12 @@ type Policy struct {
 	// Dialect is the name of how the application spells its messages. Empty:
 	// unknown, and messages are not read for subscriptions.
 	Dialect string `mapstructure:"dialect"`
+	// RefuseWith is how a client is told that its handshake is refused.
+	RefuseWith RefuseWith `mapstructure:"refuse_with"`
 
+	Origins           Origins           `mapstructure:"origins"`
+	Handshakes        Handshakes        `mapstructure:"handshakes"`
+	Connections       Connections       `mapstructure:"connections"`
 	Heartbeat         Heartbeat         `mapstructure:"heartbeat"`
 	UpstreamHeartbeat UpstreamHeartbeat `mapstructure:"upstream_heartbeat"`
 	FirstMessage      FirstMessage      `mapstructure:"first_message"`
@@ -41,6 +46,8 @@ type Policy struct {
 func Default() Policy {
 	return Policy{
 		Name:              "default",
+		RefuseWith:        RefuseWithStatus,
+		Connections:       Connections{OnExcess: ExcessReject},
 		Heartbeat:         Heartbeat{Interval: 30 * time.Second, Timeout: 10 * time.Second, Jitter: 0.1, Liveness: LivenessAny},
 		UpstreamHeartbeat: UpstreamHeartbeat{Timeout: 10 * time.Second},
 		Lifetime:          Lifetime{Jitter: 0.1},
@@ -94,6 +101,9 @@ type Facts struct {
 	// Spread is this session's share of every jitter, from 0 to 255: it keeps
 	// sessions that began together from acting together.
 	Spread uint8
+
+	// Pressure is how short memory is: the limits that shed sessions shrink.
+	Pressure Step
 }
 
 // Action is what a verdict asks the session to do.

@@ -21,7 +21,7 @@ func (r FirstMessage) Check(f *Facts, now Moment) (Verdict, Moment) {
 // Idle ends sessions in which no data message passes either way. Pings, pongs and
 // the heartbeats of the application's dialect never count.
 type Idle struct {
-	// Timeout since the last data message. Zero: off.
+	// Timeout since the last data message. It shrinks under Pressure. Zero: off.
 	Timeout time.Duration `mapstructure:"timeout"`
 	// CloseCode for the client instead of the cause's own; zero for that.
 	CloseCode uint16 `mapstructure:"close_code"`
@@ -32,12 +32,14 @@ func (r Idle) Check(f *Facts, now Moment) (Verdict, Moment) {
 	if r.Timeout <= 0 {
 		return Verdict{}, Never
 	}
-	return after(max(f.Opened, f.Message)+r.Timeout, now, Verdict{Action: End, Cause: IdleTimeout, Code: r.CloseCode})
+	due := max(f.Opened, f.Message) + f.Pressure.shrink(r.Timeout, 0)
+	return after(due, now, Verdict{Action: End, Cause: IdleTimeout, Code: r.CloseCode})
 }
 
 // Lifetime ends sessions that have lived long enough, whatever they do.
 type Lifetime struct {
-	// Max age of a session. Zero: off.
+	// Max age of a session. It shrinks under Pressure, one step after that of Idle,
+	// so that idle sessions go first. Zero: off.
 	Max time.Duration `mapstructure:"max"`
 	// Jitter, from 0 to 1, is the part of Max by which it is shortened at
 	// most, by chance and per session, so that sessions that began together
@@ -52,7 +54,8 @@ func (r Lifetime) Check(f *Facts, now Moment) (Verdict, Moment) {
 	if r.Max <= 0 {
 		return Verdict{}, Never
 	}
-	due := f.Opened + shorten(r.Max, r.Jitter, f.Spread)
+	limit := f.Pressure.shrink(r.Max, 1)
+	due := f.Opened + shorten(limit, r.Jitter, f.Spread)
 	return after(due, now, Verdict{Action: End, Cause: MaxAge, Code: r.CloseCode})
 }
 

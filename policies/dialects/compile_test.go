@@ -105,14 +105,15 @@ func TestCompiledDialect(t *testing.T) {
 		spec Spec
 		want string
 	}{
-		{Spec{Name: "none"}, "none: client false, upstream false, limits false, acks false"},
-		{Spec{Name: "beat", Heartbeat: []HeartbeatRule{{Text: "x"}}}, "beat: client true, upstream true, limits false, acks false"},
-		{Spec{Name: "sub", Subscribe: []SubscribeRule{{Match: matching, Topic: "a"}}}, "sub: client true, upstream false, limits true, acks false"},
-		{Spec{Name: "ack", Ack: []TopicRule{{Match: matching, Topic: "a"}}}, "ack: client false, upstream true, limits false, acks true"},
+		{Spec{Name: "none"}, "none: client false, upstream false, limits false, acks false, identifies false"},
+		{Spec{Name: "beat", Heartbeat: []HeartbeatRule{{Text: "x"}}}, "beat: client true, upstream true, limits false, acks false, identifies false"},
+		{Spec{Name: "sub", Subscribe: []SubscribeRule{{Match: matching, Topic: "a"}}}, "sub: client true, upstream false, limits true, acks false, identifies false"},
+		{Spec{Name: "ack", Ack: []TopicRule{{Match: matching, Topic: "a"}}}, "ack: client false, upstream true, limits false, acks true, identifies false"},
+		{Spec{Name: "who", Identify: []IdentifyRule{{Match: matching, Identity: "a"}}}, "who: client true, upstream false, limits false, acks false, identifies true"},
 	} {
 		d := mustCompile(t, test.spec)
-		got := fmt.Sprintf("%s: client %v, upstream %v, limits %v, acks %v",
-			d.Name(), d.Reads(ClientToUpstream), d.Reads(UpstreamToClient), d.Limits(), d.Acks())
+		got := fmt.Sprintf("%s: client %v, upstream %v, limits %v, acks %v, identifies %v",
+			d.Name(), d.Reads(ClientToUpstream), d.Reads(UpstreamToClient), d.Limits(), d.Acks(), d.Identifies())
 		if got != test.want {
 			t.Errorf("got %s, want %s", got, test.want)
 		}

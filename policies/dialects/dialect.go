@@ -1,6 +1,9 @@
 package dialects
 
-import "errors"
+import (
+	"errors"
+	"slices"
+)
 
 // Direction is the way that a message takes.
 type Direction uint8
@@ -64,6 +67,11 @@ func (d *Dialect) Limits() bool { return d.limits }
 // Acks reports whether upstream confirms subscriptions. If not, they are live once
 // they are sent.
 func (d *Dialect) Acks() bool { return d.acks }
+
+// Identifies reports whether there is a rule for who the client says it is.
+func (d *Dialect) Identifies() bool {
+	return slices.ContainsFunc(d.client.rules, func(r rule) bool { return r.kind == Identify })
+}
 
 func (d *Dialect) side(from Direction) *side {
 	if from == ClientToUpstream {

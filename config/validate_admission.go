@@ -1,0 +1,116 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"wswarden/policies"
+	"wswarden/policies/dialects"
+)
+
+func (v *validator) origins(key string, patterns []string) {
+	for i, pattern := range patterns {
+		if !policies.ValidOrigin(pattern) {
+			v.wrong(fmt.Sprintf("%s[%d]", key, i), "%s is not a pattern of origins; write one such as https://example.com, https://*.example.com or http://localhost:*", plain(pattern))
+		}
+	}
+}
+
+func (v *validator) handshakes(key string, h policies.Handshakes) {
+	if h.Burst > 0 && h.PerIPRate == 0 && !v.problems.cover(key+".per_ip_rate") {
+		v.wrong(key+".burst", "%d has no effect without a rate; write per_ip_rate, or remove it", h.Burst)
+	}
+	if h.TotalBurst > 0 && h.TotalRate == 0 && !v.problems.cover(key+".total_rate") {
+		v.wrong(key+".total_burst", "%d has no effect without a rate; write total_rate, or remove it", h.TotalBurst)
+	}
+}
+
+// connections checks that what is limited can be told apart.
+func (v *validator) connections(policy string, p policies.Policy, d *dialects.Dialect) {
+	c, key := p.Connections, policy+".connections"
+	for _, part := range []struct {
+		name string
+		n    int
+	}{{"per_ip", c.PerIP}, {"per_identity", c.PerIdentity}} {
+		if c.Max > 0 && part.n > c.Max {
+			v.wrong(key+"."+part.name, "%d has no effect, as max is %d; write less, or remove it", part.n, c.Max)
+		}
+	}
+
+	from := key + ".identity.from"
+	switch c.Identity.From {
+	case "":
+		if !v.problems.cover(from) {
+			v.noIdentity(key, c)
+		}
+	case policies.FromMessage:
+		v.messageIdentity(policy, p, d)
+	default:
+		v.identityName(key+".identity.name", c.Identity)
+	}
+}
+
+// noIdentity checks that nothing depends on one.
+func (v *validator) noIdentity(key string, c policies.Connections) {
+	if c.PerIdentity > 0 {
+		v.wrong(key+".per_identity", "%d has no effect without an identity; write identity.from: query, header, cookie or message, or remove it", c.PerIdentity)
+	}
+	if c.Identity.Required {
+		v.wrong(key+".identity.required", "true would refuse everybody, as no identity is looked for; write from: query, header or cookie, or remove it")
+	}
+	if c.Identity.Name != "" {
+		v.wrong(key+".identity.name", "%s has no effect without from; write from: query, header or cookie, or remove it", plain(c.Identity.Name))
+	}
+}
+
+func (v *validator) messageIdentity(policy string, p policies.Policy, d *dialects.Dialect) {
+	id, key := p.Connections.Identity, policy+".connections.identity"
+	switch {
+	case p.Dialect == "" && !v.problems.cover(policy+".dialect"):
+		v.wrong(key+".from", "message needs a dialect, which tells how clients say who they are; write dialect: and its name into the policy, or use query, header or cookie")
+	case d != nil && !d.Identifies(): // of nil, something is told already
+		v.wrong(key+".from", "message cannot be done: dialect %s has no rule for identify; add one, or use query, header or cookie", plain(p.Dialect))
+	}
+	if id.Name != "" {
+		v.wrong(key+".name", "%s has no effect with from: message, as the dialect knows where the identity is; remove it", plain(id.Name))
+	}
+	if id.Required {
+		v.wrong(key+".required", "true cannot be done, as no handshake has an identity that comes in a message; use from: query, header or cookie, or remove it and set first_message.timeout")
+	}
+}
+
+// identityName checks what the part of a handshake is called that has the identity.
+func (v *validator) identityName(key string, id policies.Identity) {
+	part, ok := map[policies.IdentitySource]struct {
+		what, example string
+		valid         func(name string) bool
+	}{
+		policies.FromQuery:  {"query parameter", "token", isParameter},
+		policies.FromHeader: {"header", "X-User", isToken},
+		policies.FromCookie: {"cookie", "session", isToken}, // RFC 6265 §4.1.1
+	}[id.From]
+	switch {
+	case !ok: // which is told
+	case id.Name == "":
+		v.wrong(key, "is missing; write the name of the %s, such as %s", part.what, part.example)
+	case !part.valid(id.Name):
+		v.wrong(key, "%s is not the name of a %s; write one such as %s", plain(id.Name), part.what, part.example)
+	}
+}
+
+// isToken reports whether text may name a header: RFC 9110 §5.6.2.
+func isToken(text string) bool {
+	return text != "" && !strings.ContainsFunc(text, func(r rune) bool {
+		letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+		return !letter && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
+	})
+}
+
+// isParameter reports whether text may be what a query's parameter is called, once
+// it is decoded. What would have to be encoded is possible, but most likely a slip.
+func isParameter(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsAny(text, "?&=#%+;") &&
+		!strings.ContainsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) })
+}
