@@ -1,5 +1,3 @@
-// Package quota holds the counts that sessions share: in this process's memory
-// now, in Redis for several replicas later.
 package quota
 
 import "sync"
