@@ -22,7 +22,7 @@ import (
 // Exit codes.
 const (
 	exitOK     = 0 // drained
-	exitFailed = 1 // it ran, and could not go on
+	exitFailed = 1 // it could not go on, or not begin without its store
 	exitUsage  = 2 // nothing was started: wrong flags, configuration or address
 )
 
@@ -66,6 +66,9 @@ func serveCommand(code *int) *cobra.Command {
 			logger := newLogger(cfg.Log, cmd.ErrOrStderr())
 			slog.SetDefault(logger) // for what libraries log of their own accord
 			server, err := proxy.New(cfg, logger)
+			if errors.Is(err, proxy.ErrNoStore) {
+				*code = exitFailed // another start may succeed
+			}
 			if err != nil {
 				return err
 			}

@@ -137,7 +137,7 @@ func TestReadmeConfiguration(t *testing.T) {
 			names = append(names, policy.Name+" "+policy.Dialect)
 		}
 	}
-	if want := []string{"passengers rac", "everybody-else ", "default chat"}; !slices.Equal(names, want) {
+	if want := []string{"passengers rac", "everybody-else ", "passengers ", "default ", "default chat"}; !slices.Equal(names, want) {
 		t.Errorf("policies and their dialects: %q, want %q", names, want)
 	}
 }
@@ -146,6 +146,7 @@ func TestReadmeMetrics(t *testing.T) {
 	c := config.Default()
 	c.Upstream.URL, c.Listeners[0].Address, c.Admin.Address = "http://127.0.0.1:1", "127.0.0.1:0", "127.0.0.1:0"
 	c.Policies[0].Release.Webhook.URL = "http://127.0.0.1:1"
+	c.Store.Kind, c.Store.URL = "redis", "redis://127.0.0.1:1"
 	server, err := proxy.New(c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -176,6 +177,13 @@ func TestReadmeMetrics(t *testing.T) {
 	}
 	for _, row := range table(t, "metrics") {
 		want = append(want, strings.Trim(row[0], "`"))
+		if row[0] == "`wswarden_handshakes_refused_total`" {
+			for _, why := range policies.Refusals() {
+				if !strings.Contains(row[2], "`"+why.String()+"`") {
+					t.Errorf("the README does not tell of handshakes refused for %s", why)
+				}
+			}
+		}
 	}
 	slices.Sort(want)
 	if !slices.Equal(got, want) {

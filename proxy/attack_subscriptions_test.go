@@ -33,6 +33,7 @@ func TestUpstreamClosesWhileMessageIsHeld(t *testing.T) {
 	upstream.want(text, unsubscribe(`"a"`))
 	upstream.wantClose(1000, "")
 	upstream.end()
+	client.end()
 	w.wantEnd(policies.UpstreamClose, 1000)
 }
 
@@ -50,6 +51,7 @@ func TestSubscriptionsBehindUpstreamsClose(t *testing.T) {
 	upstream.wantClose(1000, "")
 	upstream.end()
 	client.wantEOF()
+	client.end()
 	w.wantEnd(policies.UpstreamClose, 1000)
 }
 
@@ -123,6 +125,7 @@ func TestUpstreamClosesWhileClientIsDelayed(t *testing.T) {
 	upstream.wantClose(1000, "bye")
 	upstream.end()
 	client.wantEOF()
+	client.end()
 	w.wantEnd(policies.UpstreamClose, 1000)
 }
 

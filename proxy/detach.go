@@ -33,6 +33,9 @@ func detachHijacked(conn net.Conn) (fd int, early []byte, err error) {
 	if err != nil {
 		return -1, nil, err
 	}
+	if client, ok := conn.(*clientConn); ok {
+		client.admitted = nil // it is the caller's now
+	}
 	controlErr := raw.Control(func(p uintptr) {
 		fd, err = unix.FcntlInt(p, unix.F_DUPFD_CLOEXEC, 0)
 	})

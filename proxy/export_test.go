@@ -4,10 +4,18 @@ import (
 	"log/slog"
 
 	"wswarden/config"
+	"wswarden/policies"
 	"wswarden/proxy/evloop"
+	"wswarden/proxy/quota"
 )
 
 // NewPortable is New on poll(2), which the tests run on Linux too.
 func NewPortable(cfg *config.Config, log *slog.Logger) (*Server, error) {
 	return newServer(cfg, log, evloop.NewPortable)
 }
+
+// LimitedKeys returns how many addresses, identities and policies have a seat.
+func (s *Server) LimitedKeys() int { return s.store.(*quota.Memory).Keys() }
+
+// Press has the server take memory for as short as that.
+func (s *Server) Press(step policies.Step) { s.press(step) }

@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"bytes"
 	"encoding/base64"
+	"errors"
 	"net"
 
 	"github.com/valyala/fasthttp"
@@ -25,16 +27,18 @@ func isHandshake(h *fasthttp.RequestHeader) bool {
 // wish is what a handshake says of the WebSocket that it asks for. fasthttp
 // would find names in one spelling only, as it has to pass them on as they came.
 type wish struct {
-	key     []byte
-	deflate bool // permessage-deflate is offered
-	alone   bool // in a way that has each message compressed alone, if that is needed
+	key      []byte
+	origin   []byte // empty if there is none (RFC 6455 §10.2)
+	protocol []byte // the first subprotocol asked for; empty if there is none
+	deflate  bool   // permessage-deflate is offered
+	alone    bool   // in a way that has each message compressed alone, if that is needed
 }
 
 // readWish returns a *refusal for an opening handshake that RFC 6455 §4.2.1 does
 // not allow.
 func readWish(h *fasthttp.RequestHeader) (w wish, refused error) {
 	var version []byte
-	var versions, keys int
+	var versions, keys, origins int
 	var upgrade bool
 	for rest := h.RawHeaders(); len(rest) > 2; {
 		line, name, value := cutLine(rest)
@@ -53,6 +57,12 @@ func readWish(h *fasthttp.RequestHeader) (w wish, refused error) {
 			case equalFold(name, fasthttp.HeaderSecWebSocketVersion):
 				version = value
 				versions++
+			case equalFold(name, fasthttp.HeaderOrigin):
+				w.origin = value
+				origins++
+			case equalFold(name, fasthttp.HeaderSecWebSocketProtocol) && len(w.protocol) == 0:
+				first, _, _ := bytes.Cut(value, []byte(","))
+				w.protocol = bytes.TrimSpace(first)
 			}
 		}
 	}
@@ -67,6 +77,8 @@ func readWish(h *fasthttp.RequestHeader) (w wish, refused error) {
 		return w, malformed("handshake needs one Sec-WebSocket-Version")
 	case string(version) != "13":
 		return w, errUpgradeVersion
+	case origins > 1:
+		return w, malformed("handshake with more than one Origin")
 	case keys != 1 || !validKey(w.key):
 		return w, malformed("handshake needs one Sec-WebSocket-Key of 16 bytes in base64")
 	}
@@ -99,7 +111,12 @@ func (s *Server) handshake(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	o, err := s.admit(ctx)
-	if err != nil {
+	var not *notAdmitted
+	switch {
+	case errors.As(err, &not):
+		s.turnAway(ctx, not, o)
+		return
+	case err != nil:
 		refuse(ctx, err)
 		if err == errUpgradeVersion { // RFC 6455 §4.4, RFC 9110 §15.5.22
 			ctx.Response.Header.Set(fasthttp.HeaderSecWebSocketVersion, "13")
@@ -109,12 +126,17 @@ func (s *Server) handshake(ctx *fasthttp.RequestCtx) {
 	}
 	// Without a response of fasthttp's own, no Connection: close keeps the
 	// handler from being called. A client that has gone still can, where the
-	// answers to earlier requests wait for it: nothing is held for it yet.
+	// answers to earlier requests wait for it: then its connection gives back what
+	// was admitted.
+	if c, ok := ctx.Conn().(*clientConn); ok {
+		c.admitted = o.admission
+	}
 	ctx.HijackSetNoResponse(true)
 	ctx.Hijack(func(client net.Conn) { s.begin(o, client) })
 }
 
-// admit returns the opening for a request that may have one, or a *refusal.
+// admit returns the opening for a request that may have one, a *refusal, or a
+// *notAdmitted.
 func (s *Server) admit(ctx *fasthttp.RequestCtx) (*opening, error) {
 	h := &ctx.Request.Header
 	head, err := checkRequestHead(h, true)
@@ -125,54 +147,57 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx) (*opening, error) {
 	if err != nil {
 		return nil, err
 	}
-	policy := s.policyFor(ctx)
+	policy := s.policyFor(ctx, string(wish.origin))
 	if policy == nil {
 		return nil, errNoPolicy
 	}
-	addresses, err := s.resolver.lookup(s.config.Upstream.DialTimeout)
-	if err != nil {
+	from := newPeer(ctx, s.config.TrustedProxies)
+	head.alone = policy.OneByOne()
+	o := &opening{
+		server:   s,
+		accept:   acceptKey(wish.key),
+		protocol: string(wish.protocol),
+		offered:  wish.deflate && (wish.alone || !head.alone),
+		alone:    head.alone,
+	}
+	if o.admission, err = s.admission(ctx, s.kinds[policy], &head, &wish, from); err != nil {
+		return o, err
+	}
+	if o.addresses, err = s.resolver.lookup(s.config.Upstream.DialTimeout); err != nil {
+		o.admission.leave()
 		s.log.Warn("upstream's name not resolved", "error", err)
 		return nil, errUnreachable
 	}
-	from := newPeer(ctx, s.config.TrustedProxies)
-	head.alone = policy.OneByOne()
-	return &opening{
-		server:    s,
-		policy:    policy,
-		client:    head.clientAddress(from, s.config.TrustedProxies),
-		addresses: addresses,
-		request:   head.appendTo(make([]byte, 0, len(h.RawHeaders())+256), from, true),
-		accept:    acceptKey(wish.key),
-		offered:   wish.deflate && (wish.alone || !head.alone),
-		alone:     head.alone,
-	}, nil
+	o.request = head.appendTo(make([]byte, 0, len(h.RawHeaders())+256), from, true)
+	return o, nil
 }
 
 // begin hands the client to an event loop, unless a drain has begun meanwhile:
 // then its connection is closed.
 func (s *Server) begin(o *opening, client net.Conn) {
 	if !s.enter() {
+		o.admission.leave()
 		return
 	}
 	var err error
 	if o.clientFD, o.fromClient, err = detachHijacked(client); err == nil {
-		o.worker = s.workers[s.next.Add(1)%uint32(len(s.workers))]
-		if err = o.worker.loop.Do(o.begin); err != nil {
+		if err = o.admission.worker.loop.Do(o.begin); err != nil {
 			closeDescriptor(o.clientFD)
 		}
 	}
 	if err != nil {
 		s.log.Error("session not opened", "error", err)
+		o.admission.leave()
 		s.leave()
 	}
 }
 
 // policyFor returns the first policy that fits; nil if none does. The path is
 // compared decoded and cleaned, so that no spelling of it slips past a policy.
-func (s *Server) policyFor(ctx *fasthttp.RequestCtx) *policies.Policy {
+func (s *Server) policyFor(ctx *fasthttp.RequestCtx, origin string) *policies.Policy {
 	host, path := string(ctx.Host()), string(ctx.Path())
 	for i := range s.config.Policies {
-		if p := &s.config.Policies[i]; p.Match.Fits(host, path) {
+		if p := &s.config.Policies[i]; p.Match.Fits(host, path, origin) {
 			return p
 		}
 	}

@@ -262,6 +262,21 @@ func (head *requestHead) appendTo(dst []byte, p peer, handshake bool) []byte {
 	return append(dst, "\r\n"...)
 }
 
+// hosts returns the hosts that a request can be believed to be for: its own, and,
+// if the peer is trusted, those in X-Forwarded-Host.
+func (head *requestHead) hosts(p peer) []string {
+	hosts := []string{string(head.header.Host())}
+	if !p.trusted || !head.forwardedHost {
+		return hosts
+	}
+	eachHeader(head.header, fasthttp.HeaderXForwardedHost, func(value []byte) {
+		for host := range bytes.SplitSeq(value, []byte(",")) {
+			hosts = append(hosts, string(bytes.TrimSpace(host)))
+		}
+	})
+	return hosts
+}
+
 // clientAddress returns the address that a request can be believed to come
 // from: the peer's, or, if the peer is trusted, the last one in
 // X-Forwarded-For that no trusted proxy has. An entry that is not an address

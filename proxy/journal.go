@@ -106,9 +106,9 @@ func (s *Server) ended(e *session) {
 		return
 	}
 	attributes := []slog.Attr{
-		slog.String("session", fmt.Sprintf("%016x", e.id)),
+		slog.String("session", fmt.Sprintf("%016x", e.admission.id)),
 		slog.String("policy", e.policy.Name),
-		slog.String("client", e.address.String()),
+		slog.String("client", e.admission.client.String()),
 		slog.String("cause", e.cause.String()),
 		slog.Int("close_code", int(e.code)),
 		slog.String("duration", (e.worker.loop.Now() - e.facts.Opened).Round(time.Millisecond).String()),
@@ -117,6 +117,9 @@ func (s *Server) ended(e *session) {
 		attributes = append(attributes,
 			slog.Int("subscriptions", e.subscribed.release.subscriptions),
 			slog.Int("unsubscribed", e.subscribed.release.unsubscribed))
+	}
+	if id := e.admission.identityText(); id != "" {
+		attributes = append(attributes, slog.String("identity", id))
 	}
 	s.log.LogAttrs(context.Background(), slog.LevelInfo, "session ended", attributes...)
 }

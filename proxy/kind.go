@@ -7,6 +7,7 @@ import (
 
 	"wswarden/policies"
 	"wswarden/policies/dialects"
+	"wswarden/proxy/quota"
 	"wswarden/proxy/webhook"
 )
 
@@ -16,28 +17,40 @@ type kind struct {
 	policy  *policies.Policy
 	dialect *dialects.Dialect // nil: unknown
 	webhook *webhook.Hook     // nil: off
+
+	limitPrefix string
+	perIP       *quota.Rates // nil: no limit
+	total       *quota.Rates // nil: no limit
 }
 
-// kind returns what s has in common with others. It is not kept in every session,
-// of which there are many: it is asked for when something has happened.
-func (s *session) kind() *kind { return s.worker.server.kinds[s.policy] }
+// kind returns what s has in common with others.
+func (s *session) kind() *kind { return s.admission.kind }
 
 // prepareKinds makes ready what the policies name.
 func (s *Server) prepareKinds() error {
 	s.kinds = make(map[*policies.Policy]*kind)
-	counters := newMetrics(s.registry, s.config.Policies)
+	counters := newMetrics(s.registry, s.config.Policies, &s.pressure)
 	for i := range s.config.Policies {
 		policy := &s.config.Policies[i]
 		dialect, err := s.config.Dialect(policy.Dialect)
 		if err != nil {
 			return fmt.Errorf("policies[%d].dialect: %w", i, err)
 		}
-		s.kinds[policy] = &kind{
+		k := &kind{
 			metrics: counters[policy],
 			policy:  policy,
 			dialect: dialect,
 			webhook: s.reporter.Hook(policy.Name, policy.Release.Webhook),
+
+			limitPrefix: limitPrefix(policy.Name),
 		}
+		if pace := policy.Handshakes.PerIP(); pace.On() {
+			k.perIP = quota.NewRates(pace)
+		}
+		if pace := policy.Handshakes.Total(); pace.On() {
+			k.total = quota.NewRates(pace)
+		}
+		s.kinds[policy] = k
 	}
 	return nil
 }

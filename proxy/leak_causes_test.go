@@ -21,6 +21,8 @@ var endings = map[policies.Cause]struct {
 	policy policies.Policy
 	scene  scene
 	code   uint16
+	// A session of the identity a is there ahead of the crowd, or comes behind it.
+	ahead, behind bool
 }{
 	policies.ClientClose: {
 		scene: scene{clientOpen: (*extra).sayClose},
@@ -94,6 +96,18 @@ var endings = map[policies.Cause]struct {
 		scene:  scene{clientOpen: func(e *extra) { e.sayFrame(text, "\xff") }},
 		code:   1007,
 	},
+	policies.Superseded: {
+		policy: byMessage(1, policies.ExcessEvictOldest),
+		scene:  scene{clientOpen: func(e *extra) { e.sayFrame(text, identify("a")) }},
+		code:   1008,
+		behind: true,
+	},
+	policies.ConnectionLimit: {
+		policy: byMessage(1, policies.ExcessReject),
+		scene:  scene{clientOpen: func(e *extra) { e.sayFrame(text, identify("a")) }},
+		code:   1008,
+		ahead:  true,
+	},
 	policies.ProtocolError: {
 		scene: scene{clientOpen: func(e *extra) { e.sayFrame(0x83, "reserved opcode") }},
 		code:  1002,
@@ -135,12 +149,32 @@ func TestNothingIsLeft(t *testing.T) {
 		t.Helper()
 		s := endings[cause].scene
 		s.path, s.target = "/"+cause.String(), w.address
+		var other *peer
+		claim := func() {
+			other = w.ask(s.path)
+			other.response()
+			other.send(other.frame(text, identify("a")))
+			w.until(func() bool { return w.server.LimitedKeys() == 1 })
+		}
+		if endings[cause].ahead {
+			claim()
+		}
 		c.play(&s, n)
-		for range n {
+		for i := range n {
+			if i == n-1 && endings[cause].behind {
+				claim()
+			}
 			w.wantEnd(cause, endings[cause].code)
 			if t.Failed() {
 				t.FailNow()
 			}
+		}
+		if other != nil {
+			other.send(other.closeFrame(1000, ""))
+			other.wantClose(1000, "")
+			other.end()
+			w.wantEnd(policies.ClientClose, 1000)
+			w.wantNoSeats()
 		}
 	}
 

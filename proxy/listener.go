@@ -24,7 +24,10 @@ const (
 func (l patientListener) Accept() (net.Conn, error) {
 	for pause := shortestPause; ; pause = min(2*pause, longestPause) {
 		conn, err := l.Listener.Accept()
-		if err == nil || !isShortage(err) {
+		switch tcp, ok := conn.(*net.TCPConn); {
+		case err == nil && ok:
+			return &clientConn{TCPConn: tcp}, nil
+		case err == nil || !isShortage(err):
 			return conn, err
 		}
 		if pause == shortestPause {
@@ -32,6 +35,34 @@ func (l patientListener) Accept() (net.Conn, error) {
 		}
 		time.Sleep(pause)
 	}
+}
+
+// clientConn is a client's connection as long as it is HTTP's.
+type clientConn struct {
+	*net.TCPConn
+	admitted *admission // to a session that has not taken it over yet
+	last     bool       // what is written next is the last, and is followed by Close
+}
+
+// Write has the last bytes leave together with the end of the stream.
+func (c *clientConn) Write(b []byte) (n int, err error) {
+	if c.last {
+		n = c.writeLast(b)
+	}
+	if n < len(b) {
+		var more int
+		more, err = c.TCPConn.Write(b[n:])
+		n += more
+	}
+	return n, err
+}
+
+// Close gives back what was admitted, too.
+func (c *clientConn) Close() error {
+	if c.admitted != nil {
+		c.admitted.leave()
+	}
+	return c.TCPConn.Close()
 }
 
 // isShortage reports whether accept(2) may succeed later.

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"sync/atomic"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
@@ -14,10 +16,13 @@ type metrics struct {
 	refused prometheus.Counter // subscriptions
 	evicted prometheus.Counter // subscriptions
 	dropped prometheus.Counter // messages
+
+	turnedAway map[policies.Refusal]prometheus.Counter // handshakes
+	told       map[policies.Refusal]*told
 }
 
 // newMetrics registers the counters and returns them for each policy.
-func newMetrics(registerer prometheus.Registerer, list []policies.Policy) map[*policies.Policy]*metrics {
+func newMetrics(registerer prometheus.Registerer, list []policies.Policy, pressure *atomic.Uint32) map[*policies.Policy]*metrics {
 	register := promauto.With(registerer)
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return register.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, append([]string{"policy"}, labels...))
@@ -26,6 +31,11 @@ func newMetrics(registerer prometheus.Registerer, list []policies.Policy) map[*p
 	refused := counter("wswarden_subscriptions_refused_total", "Subscriptions that were not passed on to upstream.")
 	evicted := counter("wswarden_subscriptions_evicted_total", "Subscriptions that were undone for a newer one.")
 	dropped := counter("wswarden_messages_dropped_total", "Messages of clients that were dropped for their rate.")
+	turnedAway := counter("wswarden_handshakes_refused_total", "Handshakes that a policy has refused, by reason.", "reason")
+	register.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "wswarden_pressure_step",
+		Help: "How short memory is: from 0, not at all, to 7, at which handshakes are refused.",
+	}, func() float64 { return float64(pressure.Load()) })
 	all := make(map[*policies.Policy]*metrics, len(list))
 	for i := range list {
 		name := list[i].Name
@@ -34,9 +44,16 @@ func newMetrics(registerer prometheus.Registerer, list []policies.Policy) map[*p
 			refused: refused.WithLabelValues(name),
 			evicted: evicted.WithLabelValues(name),
 			dropped: dropped.WithLabelValues(name),
+
+			turnedAway: make(map[policies.Refusal]prometheus.Counter),
+			told:       make(map[policies.Refusal]*told),
 		}
 		for _, cause := range policies.Causes() {
 			m.ended[cause] = ended.WithLabelValues(name, cause.String())
+		}
+		for _, why := range policies.Refusals() {
+			m.turnedAway[why] = turnedAway.WithLabelValues(name, why.String())
+			m.told[why] = new(told)
 		}
 		all[&list[i]] = m
 	}

@@ -22,10 +22,9 @@ import (
 // connects, sends the client's request, and reads the answer. A 101 makes it a
 // session; any other answer is passed on by a goroutine, where time is no matter.
 type opening struct {
-	server *Server
-	worker *worker
-	policy *policies.Policy
-	client netip.Addr // as far as it can be believed
+	server    *Server
+	worker    *worker
+	admission *admission
 
 	clientFD   int
 	fromClient []byte // what the client sent right behind its request
@@ -38,9 +37,10 @@ type opening struct {
 	unsent    []byte
 	answer    []byte // read so far, if that was not all of the head
 
-	accept  string // what upstream has to prove that it has read the request
-	offered bool   // permessage-deflate is offered to upstream
-	alone   bool   // with each message compressed alone
+	accept   string // what upstream has to prove that it has read the request
+	protocol string // the first subprotocol that the client asks for
+	offered  bool   // permessage-deflate is offered to upstream
+	alone    bool   // with each message compressed alone
 
 	// keepsWindow: permessage-deflate was agreed upon so, and yet upstream inflates
 	// a message as if it could refer to those before it.
@@ -61,7 +61,13 @@ var (
 
 // begin is called on the loop.
 func (o *opening) begin() {
+	o.worker = o.admission.worker
 	o.worker.openings[o] = struct{}{}
+	o.admission.opening = o
+	if o.admission.superseded {
+		o.superseded()
+		return
+	}
 	if d := o.worker.drainDeadline; d != 0 && o.worker.loop.Now() >= d {
 		o.fail(errDraining, nil)
 		return
@@ -249,8 +255,14 @@ func (o *opening) checkExtensions(line, name, value []byte, more bool) (forClien
 	return line, nil
 }
 
+// superseded gives up for a newer client of the same identity or address.
+func (o *opening) superseded() {
+	o.fail(&notAdmitted{kind: o.admission.kind, why: policies.RefusedSuperseded}, nil)
+}
+
 // end leaves nothing of the opening on the loop but its socket.
 func (o *opening) end() {
+	o.admission.opening = nil
 	o.worker.loop.Cancel(&o.timer)
 	delete(o.worker.openings, o)
 }
@@ -267,10 +279,14 @@ func acceptKey(key []byte) string {
 func (o *opening) fail(refused, cause error) {
 	o.end()
 	o.upstream.Close()
+	o.admission.leave()
 	go func() {
 		defer o.server.leave()
 		o.answerBy(func(*answered) error {
-			o.server.log.Warn("handshake failed", "client", o.client, "reason", refused, "error", cause)
+			var not *notAdmitted
+			if !errors.As(refused, &not) {
+				o.server.log.Warn("handshake failed", "client", o.admission.client, "reason", refused, "error", cause)
+			}
 			return refused
 		})
 	}()
@@ -281,6 +297,7 @@ func (o *opening) fail(refused, cause error) {
 // for any other response.
 func (o *opening) passOn(begun []byte) {
 	o.end()
+	o.admission.leave()
 	fd, err := o.upstream.Detach()
 	o.server.leave()
 	go o.answerBy(func(a *answered) error {
@@ -335,9 +352,13 @@ func (a *answered) NetConn() net.Conn { return a.Conn }
 // answer is what serve does for such a connection.
 func (a *answered) answer(ctx *fasthttp.RequestCtx, f *forwarder) {
 	var refused *refusal
+	var not *notAdmitted
 	switch {
 	case errors.As(a.refused, &refused):
 		refuse(ctx, refused)
+		return
+	case errors.As(a.refused, &not):
+		not.refuse(ctx)
 		return
 	case a.refused != nil:
 		f.fail(ctx, a.refused)

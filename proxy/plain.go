@@ -221,7 +221,7 @@ func (f *forwarder) relayAndClose(x *exchange, body *responseBody) {
 			_, err = body.writeTo(conn)
 		}
 		_ = body.Close()
-		if conn, ok := conn.(*net.TCPConn); ok {
+		if conn, ok := conn.(tcpConn); ok {
 			if err != nil {
 				_ = conn.SetLinger(0)
 				return
@@ -231,6 +231,13 @@ func (f *forwarder) relayAndClose(x *exchange, body *responseBody) {
 			_, _ = io.Copy(io.Discard, conn)
 		}
 	})
+}
+
+// tcpConn is what a TCP connection can do, and what is made around one.
+type tcpConn interface {
+	net.Conn
+	SetLinger(seconds int) error
+	CloseWrite() error
 }
 
 // finish ends an exchange. complete: the response has been read to its end.

@@ -101,6 +101,31 @@ var racEndings = map[policies.Cause]racEnding{
 		strike: func(s *racSession) { s.client.send(s.client.frame(0x83, "reserved opcode")) },
 		code:   1002,
 	},
+	policies.Superseded: {
+		policy: policies.Policy{Connections: policies.Connections{PerIP: 1, OnExcess: policies.ExcessEvictOldest}},
+		strike: func(s *racSession) {
+			other := s.dial()
+			s.t.Cleanup(func() { // when the backend is rid of the first
+				s.accept().end()
+				other.response()
+			})
+		},
+		code: 1008,
+	},
+	policies.ConnectionLimit: {
+		policy: byMessage(1, policies.ExcessReject),
+		strike: func(s *racSession) {
+			other, backend := s.open()
+			other.send(other.frame(text, identify("a")))
+			backend.want(text, identify("a"))
+			s.t.Cleanup(func() {
+				backend.reset()
+				other.reset()
+			})
+			s.client.send(s.client.frame(text, identify("a")))
+		},
+		code: 1008,
+	},
 	policies.Drain: {
 		strike: func(s *racSession) { s.drain() },
 		code:   1012,

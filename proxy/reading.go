@@ -264,6 +264,9 @@ func (s *session) judgeRecords(opcode wsframe.Opcode, message []byte) judgement 
 		case dialects.Unsubscribe:
 			s.moved(s.subscribed.tracker.Remove(r))
 		case dialects.Identify:
+			if id, claims := s.claims(r); claims {
+				return s.claim(id, r, opcode)
+			}
 			s.identify(r)
 		}
 		s.subscribed.tracker.Doubt(r)

@@ -70,9 +70,9 @@ func (s *session) report() {
 	}
 	closed := time.Now()
 	r := &webhook.Report{
-		Session:   s.id,
+		Session:   s.admission.id,
 		Policy:    s.policy.Name,
-		Client:    s.address,
+		Client:    s.admission.client,
 		Cause:     s.cause,
 		CloseCode: s.code,
 		Opened:    closed.Add(s.facts.Opened - s.worker.loop.Now()),

@@ -31,6 +31,7 @@ func TestLateBytesReachNobodyElse(t *testing.T) {
 		nextUpstream.wantClose(1000, "")
 		nextUpstream.answerClose(1000)
 		nextClient.wantClose(1000, "")
+		nextClient.end()
 		w.wantEnd(policies.ClientClose, 1000)
 
 	}

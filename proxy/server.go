@@ -48,6 +48,8 @@ type Server struct {
 	registry *prometheus.Registry
 	reporter *webhook.Reporter
 	topics   quota.Topics
+	store    quota.Store
+	pressure atomic.Uint32 // a policies.Step
 	kinds    map[*policies.Policy]*kind
 
 	// Sessions and handshakes under way. The mutex orders a handshake's
@@ -71,6 +73,11 @@ func newServer(cfg *config.Config, log *slog.Logger, newLoop func() (*evloop.Loo
 	s.registry = admin.NewRegistry()
 	s.reporter = webhook.New(s.log, s.registry)
 	if err := s.prepareKinds(); err != nil {
+		s.close()
+		return nil, err
+	}
+	var err error
+	if s.store, err = s.newStore(); err != nil {
 		s.close()
 		return nil, err
 	}
@@ -128,6 +135,9 @@ func (s *Server) close() {
 	for _, w := range s.workers {
 		_ = w.loop.Close()
 	}
+	if s.store != nil {
+		_ = s.store.Close()
+	}
 	s.reporter.Close(context.Background()) // nothing was sent
 	s.journal.close()
 }
@@ -176,10 +186,12 @@ func (s *Server) Run(ctx context.Context) error {
 			}
 		})
 	}
+	go s.watchHeap(ctx)
 	s.log.Info("serving", "listeners", fmt.Sprint(s.Addrs()), "upstream", s.config.Upstream.URL)
 
 	<-ctx.Done()
 	s.drain()
+	_ = s.store.Close()
 	s.lastReports()
 
 	s.forwarder.close()

@@ -3,7 +3,6 @@ package proxy
 import (
 	"encoding/binary"
 	"math/rand/v2"
-	"net/netip"
 
 	"wswarden/policies"
 	"wswarden/policies/dialects"
@@ -17,18 +16,16 @@ type session struct {
 	client   side
 	upstream side
 
-	worker *worker
-	policy *policies.Policy
-	facts  policies.Facts
-	timer  evloop.Timer
+	worker    *worker
+	policy    *policies.Policy
+	admission *admission
+	facts     policies.Facts
+	timer     evloop.Timer
 
 	subscribed *subscribed // nil: the application's dialect is not known
 	pings      *pings      // nil: the client has sent none
 	meter      policies.Meter
 	resumeAt   policies.Moment // the client is not read from until then; 0: it is
-
-	id      uint64
-	address netip.Addr // the client's, as far as it can be believed
 
 	// Of the bytes written to the client: up to the end of the last ping, and
 	// acknowledged by its system when that was last looked at for the ping.
@@ -43,6 +40,7 @@ type session struct {
 	deadline  policies.Moment
 	drainAt   policies.Moment // 0: not draining
 	finishing bool
+	waiting   bool // for a seat under the identity that its client has told
 	gone      bool
 	wish      policies.Verdict
 	cause     policies.Cause
@@ -54,11 +52,12 @@ type session struct {
 // open makes an opening a session. head is the answer for the client, early what
 // upstream sent right behind its own.
 func (w *worker) open(o *opening, head, early []byte, deflate bool) {
-	s := &session{worker: w, policy: o.policy, address: o.client, id: rand.Uint64()}
+	s := &session{worker: w, policy: o.admission.kind.policy, admission: o.admission}
+	s.admission.session = s
 	s.client = side{session: s, in: wsframe.NewScanner(wsframe.Client, deflate)}
 	s.upstream = side{session: s, in: wsframe.NewScanner(wsframe.Server, deflate)}
-	s.client.in.Limit(o.policy.Messages.MaxBytes)
-	if o.policy.Reads() {
+	s.client.in.Limit(s.policy.Messages.MaxBytes)
+	if s.policy.Reads() {
 		s.client.reading = &reading{keepsWindow: o.keepsWindow}
 	}
 	if dialect := s.kind().dialect; dialect != nil {
@@ -194,6 +193,7 @@ func (s *session) end(verdict policies.Verdict, reason string) {
 // begin begins the end.
 func (s *session) begin(cause policies.Cause) {
 	s.cause = cause
+	s.admission.end()
 	s.resume() // the client's close frame is waited for
 	s.deadline = s.worker.loop.Now() + s.policy.Release.Grace
 	if d := s.worker.drainDeadline; d != 0 {
@@ -202,24 +202,27 @@ func (s *session) begin(cause policies.Cause) {
 	s.worker.loop.Set(&s.timer, s.deadline)
 }
 
-// settle closes what has nothing more to say or to hear, and forgets the
-// session when both connections are closed.
+// settle ends the stream towards a peer that has nothing more to hear, and forgets
+// the session when both connections are closed.
+//
+// The server is the first to end it (RFC 6455 §7.1.1): wswarden towards the client,
+// upstream towards wswarden, unless it has broken the protocol. The connection is
+// closed when the peer has ended its stream too, at the latest at the deadline. If it
+// were closed at once, what the peer still sends would be answered by a reset, which
+// destroys what is on its way to the peer (RFC 9112 §9.6).
 func (s *session) settle() {
 	if s.cause == policies.NoCause || s.gone {
 		return
 	}
 	for _, d := range s.sides() {
-		if !d.socket.Open() || !d.bidden || !d.out.empty() {
-			continue
-		}
-		switch {
-		case d.heard && d.isClient():
-			// The server closes first (RFC 6455 §7.1.1); upstream does likewise.
-			d.socket.Close()
-		case d.deaf && !d.heard && !d.shut:
+		first := d.isClient() || !d.heard
+		if first && d.deaf && d.bidden && d.out.empty() && !d.shut {
 			d.shut = true
 			_ = d.socket.CloseWrite()
 		}
+	}
+	if !s.upstream.socket.Open() {
+		s.admission.leave()
 	}
 	if !s.client.socket.Open() && !s.upstream.socket.Open() {
 		s.forget()

@@ -3,6 +3,7 @@
 package proxy_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -24,29 +25,10 @@ import (
 // A client whose network is cut says nothing any more, not even FIN. Its own end
 // of the link is taken down, so that wswarden's system sees nothing of it
 // either: only the heartbeat can find it.
-//
-// The test runs itself again in a network namespace of its own, to which the
-// client's, at the other end of the link, belongs. Both vanish with the process.
 func TestClientWhoseNetworkIsCut(t *testing.T) {
-	const inside = "WSWARDEN_TEST_INSIDE_NAMESPACE"
-	if os.Getenv(inside) == "" {
-		t.Parallel()
-		cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=60s")
-		cmd.Env = append(os.Environ(), inside+"=1")
-		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
-		out, err := cmd.CombinedOutput()
-		var failed *exec.ExitError
-		if err != nil && !errors.As(err, &failed) {
-			skip(t, "no network namespace: %v", err)
-			return
-		}
-		t.Logf("in a namespace:\n%s", out)
-		if err != nil {
-			t.Error(err)
-		}
+	if !inNamespace(t) {
 		return
 	}
-
 	const interval, timeout = time.Second, 500 * time.Millisecond
 	link := newLink(t)
 	w := startWith(t, proxy.New, func(c *config.Config) {
@@ -72,6 +54,70 @@ func TestClientWhoseNetworkIsCut(t *testing.T) {
 	t.Logf("found %s after the cut, interval + timeout is %s", time.Since(cut).Round(time.Millisecond), interval+timeout)
 	upstream.answerClose(1001)
 	w.wantEnd(policies.HeartbeatTimeout, 1001)
+}
+
+// The zombie in the seat: a client's network is cut, it comes back another way one
+// second later, and its old session, which nobody can know to be dead yet, is in
+// the only seat. Upstream is told what the old one held before it sees the new one.
+func TestZombieInTheSeat(t *testing.T) {
+	if !inNamespace(t) {
+		return
+	}
+	link := newLink(t)
+	w := startWith(t, proxy.New, func(c *config.Config) {
+		c.Listeners[0].Address = link.near + ":0"
+		c.Policies[0] = atMost(10, policies.ExcessReject)
+		c.Policies[0].Connections = byQuery(1, policies.ExcessEvictOldest)
+		c.Policies[0].Heartbeat = policies.Default().Heartbeat
+		c.Policies[0].Release.Grace = soon
+	})
+	request := bytes.Replace(handshake, []byte("/ws"), []byte("/ws?id=alice"), 1)
+	zombie := newPeer(t, "client", link.dial(w.address))
+	zombie.send(request)
+	zombieUp := w.let(zombie)
+	zombie.send(zombie.frame(text, subscribe("1")), zombie.frame(text, subscribe("2")))
+	zombieUp.want(text, subscribe("1"))
+	zombieUp.want(text, subscribe("2"))
+
+	link.cut()
+	time.Sleep(time.Second)
+	came := time.Now()
+	client := w.ask("/ws?id=alice")
+	zombieUp.want(text, unsubscribe("1"))
+	zombieUp.want(text, unsubscribe("2"))
+	zombieUp.wantClose(1001, "superseded")
+	zombieUp.answerClose(1001)
+	upstream := w.let(client)
+	t.Logf("the new client is in after %s", time.Since(came).Round(time.Microsecond))
+	w.wantEnd(policies.Superseded, 1008)
+	w.bye(client, upstream)
+	w.wantNoSeats()
+}
+
+// inNamespace has the test run itself again in a network namespace of its own, to
+// which the client's, at the other end of a link, belongs. Both vanish with the
+// process. It reports whether this is the inner run.
+func inNamespace(t *testing.T) bool {
+	t.Helper()
+	const inside = "WSWARDEN_TEST_INSIDE_NAMESPACE"
+	if os.Getenv(inside) != "" {
+		return true
+	}
+	t.Parallel()
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=60s")
+	cmd.Env = append(os.Environ(), inside+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
+	out, err := cmd.CombinedOutput()
+	var failed *exec.ExitError
+	if err != nil && !errors.As(err, &failed) {
+		skip(t, "no network namespace: %v", err)
+		return false
+	}
+	t.Logf("in a namespace:\n%s", out)
+	if err != nil {
+		t.Error(err)
+	}
+	return false
 }
 
 // skip skips a test for want of a tool, except where it must not be missing.

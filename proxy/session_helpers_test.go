@@ -34,6 +34,7 @@ type warden struct {
 	t        *testing.T
 	server   *proxy.Server
 	address  string
+	dialer   net.Dialer // for clients
 	upstream *net.TCPListener
 	log      sessionLog
 	drain    context.CancelFunc
@@ -80,6 +81,12 @@ func startWith(t *testing.T, build build, adjust func(*config.Config)) *warden {
 		}
 		if policy.Inspect.Oversize == "" {
 			policy.Inspect.Oversize = policies.OversizeClose
+		}
+		if policy.RefuseWith == "" {
+			policy.RefuseWith = policies.RefuseWithStatus
+		}
+		if policy.Connections.OnExcess == "" {
+			policy.Connections.OnExcess = policies.ExcessReject
 		}
 		if policy.Subscriptions.OnExcess == "" {
 			policy.Subscriptions.OnExcess = policies.ExcessReject
@@ -142,7 +149,7 @@ func (w *warden) open() (client, upstream *peer) {
 // dial connects a client and sends its handshake.
 func (w *warden) dial() *peer {
 	w.t.Helper()
-	conn, err := net.Dial("tcp", w.address)
+	conn, err := w.dialer.Dial("tcp", w.address)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -197,6 +204,7 @@ type ending struct {
 	cause    string
 	code     uint16
 	duration time.Duration
+	identity string
 
 	subscriptions, unsubscribed int
 }
@@ -217,6 +225,8 @@ func (l sessionLog) Handle(_ context.Context, r slog.Record) error {
 		switch a.Key {
 		case "cause":
 			e.cause = a.Value.String()
+		case "identity":
+			e.identity = a.Value.String()
 		case "close_code":
 			e.code = uint16(a.Value.Int64())
 		case "subscriptions":

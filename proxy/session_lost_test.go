@@ -169,6 +169,7 @@ func TestUpstreamLostInsteadOfAnsweringClose(t *testing.T) {
 			lose(upstream)
 			client.wantClose(1000, "")
 			client.wantEOF()
+			client.end()
 			w.wantEnd(policies.ClientClose, 1000)
 		})
 	}

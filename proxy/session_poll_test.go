@@ -18,6 +18,7 @@ func TestOnPoll(t *testing.T) {
 		"stalled client":    TestStalledClient,
 		"stalled upstream":  TestStalledUpstream,
 		"client reads on":   TestStalledClientReadsOn,
+		"client goes on":    TestClientGoesOnBehindItsClose,
 		"client violates":   TestClientViolates,
 		"upstream violates": TestUpstreamViolates,
 	} {

@@ -62,7 +62,7 @@ func (d *side) Ready() {
 func (d *side) paused() bool {
 	other := d.peer()
 	return !other.sealed &&
-		(len(other.out.waiting) > 0 || len(d.out.messages) > readSize || d.isClient() && d.session.resumeAt != 0)
+		(len(other.out.waiting) > 0 || len(d.out.messages) > readSize || d.isClient() && d.session.unheard())
 }
 
 // relay reads once and passes on what has arrived. One read a turn keeps a busy
@@ -159,7 +159,7 @@ func (d *side) receive(b []byte) {
 // sends too fast, or takes no answers, or has sent little that was inflated to much.
 func (d *side) sated() bool {
 	s := d.session
-	return d.isClient() && s.resumeAt != 0 || len(d.out.messages) > readSize || s.worker.spent > readSize
+	return d.isClient() && s.unheard() || len(d.out.messages) > readSize || s.worker.spent > readSize
 }
 
 // keep stores rest for the next read, in held's memory where that is there. An
@@ -271,11 +271,20 @@ func (d *side) discard() {
 // lost.
 func (d *side) reset() {
 	if !d.isClient() {
-		outstanding, _ := d.socket.Outstanding()
-		d.session.notTaken(d.out.len() + int(outstanding))
+		d.session.notTaken(d.unacknowledged())
 	}
 	d.socket.Reset()
 	d.discard()
+}
+
+// unacknowledged returns how many bytes the peer's system has not taken, where that
+// matters.
+func (d *side) unacknowledged() int {
+	if d.session.subscribed == nil {
+		return 0
+	}
+	outstanding, _ := d.socket.Outstanding()
+	return d.out.len() + int(outstanding)
 }
 
 // lost notes that the connection has ended; err is how. A reset is also what the
@@ -284,8 +293,7 @@ func (d *side) lost(err error) {
 	switch {
 	case d.isClient():
 	case err == io.EOF:
-		outstanding, _ := d.socket.Outstanding()
-		d.session.notTaken(int(outstanding))
+		d.session.notTaken(d.unacknowledged())
 	default:
 		d.session.notTaken(math.MaxInt)
 	}

@@ -13,6 +13,7 @@ func (s *session) supervise() {
 	if s.resumeAt != 0 && now >= s.resumeAt {
 		s.resume()
 	}
+	s.facts.Pressure = s.worker.pressure
 	for s.cause == policies.NoCause {
 		if s.drainAt != 0 && now >= s.drainAt {
 			drain := &s.worker.server.config.Drain
@@ -51,6 +52,10 @@ func (s *session) supervise() {
 		}
 	}
 }
+
+// unheard reports whether the client is not read from: it sends too fast, or has to
+// wait for a seat.
+func (s *session) unheard() bool { return s.resumeAt != 0 || s.waiting }
 
 // pause has the client not read from until the moment at.
 func (s *session) pause(at policies.Moment) {

@@ -20,7 +20,9 @@ type worker struct {
 	server   *Server
 	openings map[*opening]struct{}
 	sessions []*session
-	buf      []byte // for reading: what was held, and readSize behind it
+
+	dismissals map[*dismissal]struct{}
+	buf        []byte // for reading: what was held, and readSize behind it
 
 	// For messages that are read, one at a time.
 	reader   dialects.Reader
@@ -32,6 +34,8 @@ type worker struct {
 	answers  []byte   // frames for the client
 	text     []byte
 	spent    int // bytes inflated so far of what a side has read
+
+	pressure policies.Step
 
 	drainFrom     policies.Moment
 	drainDeadline policies.Moment // 0: not draining
@@ -46,7 +50,9 @@ func newWorker(server *Server, newLoop func() (*evloop.Loop, error)) (*worker, e
 		loop:     loop,
 		server:   server,
 		openings: make(map[*opening]struct{}),
-		buf:      make([]byte, wsframe.MaxHeld+readSize),
+
+		dismissals: make(map[*dismissal]struct{}),
+		buf:        make([]byte, wsframe.MaxHeld+readSize),
 	}, nil
 }
 
@@ -85,6 +91,9 @@ func (w *worker) drain(spread time.Duration, deadline policies.Moment) {
 func (w *worker) abort() {
 	for o := range w.openings {
 		o.fail(errDraining, nil)
+	}
+	for d := range w.dismissals {
+		d.end()
 	}
 	for len(w.sessions) > 0 {
 		s := w.sessions[len(w.sessions)-1]

@@ -22,6 +22,7 @@ const (
 	caseHandshake = "handshake"
 	caseIdle      = "idle"
 	caseInspect   = "inspect"
+	caseRefuse    = "refuse"
 
 	echoConnections = 200
 	echoMessage     = 128
@@ -31,7 +32,7 @@ const (
 	spare = 500
 )
 
-var cases = []string{caseEcho, caseBulk, caseHandshake, caseIdle, caseInspect}
+var cases = []string{caseEcho, caseBulk, caseHandshake, caseIdle, caseInspect, caseRefuse}
 
 // bench is one run of the benchmark.
 type bench struct {
@@ -140,13 +141,18 @@ func (b *bench) rounds(ctx context.Context, progress io.Writer) (results, error)
 			}
 		}
 	}
-	// The inspect case compares wswarden with itself: its two targets follow each
-	// other closely.
-	apart := slices.DeleteFunc(slices.Clone(b.cases), func(kind string) bool { return kind != caseInspect })
-	others := slices.DeleteFunc(slices.Clone(b.cases), func(kind string) bool { return kind == caseInspect })
+	// Some cases compare wswarden with itself: their two targets follow each other
+	// closely.
+	withItself := func(kind string) bool { return kind == caseInspect || kind == caseRefuse }
+	together := [][]string{slices.DeleteFunc(slices.Clone(b.cases), withItself)}
+	for _, kind := range b.cases {
+		if withItself(kind) {
+			together = append(together, []string{kind})
+		}
+	}
 	measured := make(results)
 	for round := range b.options.rounds {
-		for _, kinds := range [][]string{others, apart} {
+		for _, kinds := range together {
 			if err := b.round(ctx, round, kinds, measured, progress); err != nil {
 				return nil, err
 			}
@@ -200,19 +206,21 @@ func (b *bench) measure(ctx context.Context, e *entrant, kind string, w work, to
 		}
 		to.add(bulkCPU, e.name, cpu.Seconds()*1e9/float64(2*w.messages*bulkMessage)) // there and back
 	case caseHandshake:
-		cpu, err := spent(e.process, func() error {
-			return each(ctx, w.handshakes, func(i int) error {
-				conn, err := openSession(ctx, e.process.address, i)
-				if err != nil {
-					return err
-				}
-				return closeSession(conn)
-			})
-		})
+		cpu, err := sessions(ctx, e.process, w.handshakes)
 		if err != nil {
 			return err
 		}
 		to.add(handshakeCPU, e.name, cpu.Seconds()*1e6/float64(w.handshakes))
+	case caseRefuse:
+		measure := sessions
+		if e.name == full {
+			measure = refusals
+		}
+		cpu, err := measure(ctx, e.process, w.handshakes)
+		if err != nil {
+			return err
+		}
+		to.add(refuseCPU, e.name, cpu.Seconds()*1e6/float64(w.handshakes))
 	case caseIdle:
 		kib, err := b.idle(ctx, e, w.sessions)
 		if err != nil {
@@ -227,6 +235,32 @@ func (b *bench) measure(ctx context.Context, e *entrant, kind string, w work, to
 		to.add(inspectCPU, e.name, cpu.Seconds()*1e6/float64(2*w.echoes)) // there and back
 	}
 	return nil
+}
+
+// sessions opens and closes count sessions and returns what that cost the process.
+func sessions(ctx context.Context, p *process, count int) (time.Duration, error) {
+	return spent(p, func() error {
+		return each(ctx, count, func(i int) error {
+			conn, err := openSession(ctx, p.address, i)
+			if err != nil {
+				return err
+			}
+			return closeSession(conn)
+		})
+	})
+}
+
+// refusals asks for count sessions while another one has the only seat, and returns
+// what that cost the process.
+func refusals(ctx context.Context, p *process, count int) (cpu time.Duration, err error) {
+	conn, err := openSession(ctx, p.address, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, closeSession(conn)) }()
+	return spent(p, func() error {
+		return each(ctx, count, func(int) error { return wantRefused(ctx, p.address) })
+	})
 }
 
 // echoes has count messages echoed and returns the CPU time that it cost the

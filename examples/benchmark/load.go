@@ -48,10 +48,35 @@ func openSession(ctx context.Context, address string, client int) (*net.TCPConn,
 	return conn.(*net.TCPConn), nil
 }
 
-func handshake(conn io.ReadWriter, host string) error {
+// wantRefused asks for a session that is refused.
+func wantRefused(ctx context.Context, address string) error {
+	dialer := net.Dialer{Timeout: patience, KeepAlive: -1}
+	conn, err := dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	if err := ask(conn, address); err != nil {
+		return err
+	}
+	answer, err := io.ReadAll(conn)
+	if err == nil && !bytes.HasPrefix(answer, []byte("HTTP/1.1 503 ")) {
+		err = fmt.Errorf("handshake answered with %q", answer)
+	}
+	return err
+}
+
+func ask(conn io.Writer, host string) error {
 	_, err := fmt.Fprintf(conn, "GET /echo HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n\r\n", host, handshakeKey)
-	if err != nil {
+	return err
+}
+
+func handshake(conn io.ReadWriter, host string) error {
+	if err := ask(conn, host); err != nil {
 		return err
 	}
 	head := make([]byte, 0, 1024)

@@ -25,8 +25,9 @@ var (
 	handshakeCPU = figure{"handshake_cpu", caseHandshake, "CPU microseconds per handshake (open, echo, close)"}
 	idleMemory   = figure{"idle_memory", caseIdle, "KiB of memory per idle session"}
 	inspectCPU   = figure{"inspect_cpu", caseInspect, "CPU microseconds per message of 128 bytes of JSON, and where dialect rac reads it"}
+	refuseCPU    = figure{"refuse_cpu", caseRefuse, "CPU microseconds per handshake (open, echo, close), and per refused one"}
 
-	figures = []figure{echoCPU, echoP50, echoP99, bulkCPU, handshakeCPU, idleMemory, inspectCPU}
+	figures = []figure{echoCPU, echoP50, echoP99, bulkCPU, handshakeCPU, idleMemory, inspectCPU, refuseCPU}
 )
 
 // results holds one value a round.

@@ -36,7 +36,8 @@ type place struct {
 
 const (
 	wswarden = "wswarden"
-	rac      = "rac" // wswarden, where it reads messages
+	rac      = "rac"  // wswarden, where it reads messages
+	full     = "full" // wswarden, where it has all the sessions that it may have
 	direct   = "direct"
 )
 
@@ -54,6 +55,9 @@ var targets = []target{
 	{name: wswarden, config: wswardenConfig, args: wswardenArgs},
 	{name: rac, config: wswardenConfig + `
 policies: [{ dialect: rac, subscriptions: { max: 20 } }]
+`, args: wswardenArgs},
+	{name: full, config: wswardenConfig + `
+policies: [{ connections: { max: 1 } }]
 `, args: wswardenArgs},
 
 	{name: "nginx", config: `
@@ -112,20 +116,23 @@ backend upstream
 	{name: direct},
 }
 
-func (t target) isWswarden() bool { return t.name == wswarden || t.name == rac }
+func (t target) isWswarden() bool { return t.name == wswarden || t.name == rac || t.name == full }
 
 // takes reports whether the target takes part in a case. Direct has no proxy whose
-// cost could be told: only its latency is. To read messages is wswarden's own.
+// cost could be told: only its latency is. To read messages is wswarden's own, and so
+// is to refuse handshakes.
 func (t target) takes(kind string) bool {
 	switch t.name {
 	case wswarden:
 		return true
 	case rac:
 		return kind == caseInspect
+	case full:
+		return kind == caseRefuse
 	case direct:
 		return kind == caseEcho
 	default:
-		return kind != caseInspect
+		return kind != caseInspect && kind != caseRefuse
 	}
 }
 

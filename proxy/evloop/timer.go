@@ -17,6 +17,13 @@ type Timer struct {
 // keeps no other from its turn.
 func (l *Loop) Set(t *Timer, at time.Duration) { l.timers.set(t, max(at, l.now+1)) }
 
+// Advance has t expire at the moment at, unless it does so earlier already.
+func (l *Loop) Advance(t *Timer, at time.Duration) {
+	if t.place == 0 || t.at > at {
+		l.Set(t, at)
+	}
+}
+
 // Cancel has t not expire.
 func (l *Loop) Cancel(t *Timer) {
 	if t.place != 0 {

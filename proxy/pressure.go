@@ -1,0 +1,101 @@
+package proxy
+
+import (
+	"context"
+	"runtime"
+	runtimemetrics "runtime/metrics"
+	"time"
+
+	"wswarden/policies"
+)
+
+const (
+	// pressureInterval is how often the heap is looked at.
+	pressureInterval = time.Second
+	// collectInterval is how often, at most, garbage is collected for its sake.
+	collectInterval = 5 * time.Second
+)
+
+// pressed returns how short memory is.
+func (s *Server) pressed() policies.Step { return policies.Step(s.pressure.Load()) }
+
+// watchHeap has the sessions know how short memory is, until ctx is done.
+func (s *Server) watchHeap(ctx context.Context) {
+	if s.config.Pressure.Heap == 0 {
+		return
+	}
+	ticker := time.NewTicker(pressureInterval)
+	defer ticker.Stop()
+	heap := newHeap()
+	for {
+		s.press(s.config.Pressure.Next(s.pressed(), heap.live(s.config.Pressure)))
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// press sets how short memory is.
+func (s *Server) press(step policies.Step) {
+	before := policies.Step(s.pressure.Swap(uint32(step)))
+	if step == before {
+		return
+	}
+	s.log.Warn("memory pressure", "step", int(step), "before", int(before), "full", step.Full())
+	for _, w := range s.workers {
+		_ = w.loop.Do(func() { w.press(step) })
+	}
+}
+
+// press has the sessions' limits shrink or grow. It is called on the loop.
+func (w *worker) press(step policies.Step) {
+	grows := step < w.pressure
+	w.pressure = step
+	if grows {
+		return // each will find out when its timer is due
+	}
+	for i, s := range w.sessions {
+		if s.cause == policies.NoCause && !s.finishing {
+			// Not all at once: those who have to go come back.
+			at := w.loop.Now() + pressureInterval*time.Duration(i)/time.Duration(len(w.sessions))
+			w.loop.Advance(&s.timer, at)
+		}
+	}
+}
+
+// heap measures the process's heap.
+type heap struct {
+	samples   []runtimemetrics.Sample
+	cycles    uint64    // of the collector, so far
+	collected time.Time // when there was another one, or not long after
+}
+
+func newHeap() *heap {
+	return &heap{samples: []runtimemetrics.Sample{
+		{Name: "/gc/heap/live:bytes"},
+		{Name: "/memory/classes/heap/objects:bytes"},
+		{Name: "/gc/cycles/total:gc-cycles"},
+	}}
+}
+
+// live returns how many bytes were live when the garbage was last collected. Where
+// that is long ago and it matters, as it is much or has become much since, it is
+// found out anew.
+func (h *heap) live(p policies.Pressure) int64 {
+	live, all := h.read()
+	if (p.Step(live) > 0 || all >= p.Heap) && time.Since(h.collected) >= collectInterval {
+		runtime.GC()
+		live, _ = h.read()
+	}
+	return live
+}
+
+func (h *heap) read() (live, all int64) {
+	runtimemetrics.Read(h.samples)
+	if cycles := h.samples[2].Value.Uint64(); cycles != h.cycles {
+		h.cycles, h.collected = cycles, time.Now()
+	}
+	return int64(h.samples[0].Value.Uint64()), int64(h.samples[1].Value.Uint64())
+}

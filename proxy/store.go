@@ -1,0 +1,39 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"wswarden/proxy/quota"
+)
+
+// ErrNoStore is what New returns where the store does not answer in time, and
+// limits must not be left to one replica.
+var ErrNoStore = errors.New("store cannot be reached")
+
+// newStore makes the store of connection limits that the configuration asks for.
+func (s *Server) newStore() (quota.Store, error) {
+	c := s.config.Store
+	if c.Kind != "redis" {
+		return quota.NewMemory(c.TakeoverTimeout), nil
+	}
+	store, err := quota.NewRedis(context.Background(), quota.RedisOptions{
+		URL:            c.URL,
+		Cluster:        c.Cluster,
+		Lease:          c.Lease,
+		Timeout:        c.Timeout,
+		ConnectTimeout: c.ConnectTimeout,
+		Takeover:       c.TakeoverTimeout,
+		Deny:           c.OnFailure == "deny",
+		Log:            s.log,
+		Registerer:     s.registry,
+	})
+	if errors.Is(err, quota.ErrURL) {
+		return nil, fmt.Errorf("store.url: %w", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w within store.connect_timeout of %s: %w; start it, or allow to do without by store.on_failure: allow", ErrNoStore, c.ConnectTimeout, err)
+	}
+	return store, nil
+}

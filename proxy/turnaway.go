@@ -1,0 +1,148 @@
+package proxy
+
+import (
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"wswarden/policies"
+	"wswarden/proxy/evloop"
+	"wswarden/proxy/wsframe"
+)
+
+// turnAway tells a client that its policy does not admit it, as the policy wants
+// it told: by a status, or by a close frame that a browser's script can see.
+func (s *Server) turnAway(ctx *fasthttp.RequestCtx, not *notAdmitted, o *opening) {
+	not.tell(s.log, o.admission)
+	// Where memory is short nothing is begun.
+	if not.kind.policy.RefuseWith != policies.RefuseWithClose || not.why == policies.RefusedPressure {
+		not.refuse(ctx)
+		return
+	}
+	d := &dismissal{worker: o.admission.worker, grace: not.kind.policy.Release.Grace}
+	d.out = append(d.out, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"...)
+	d.out = appendLine(d.out, fasthttp.HeaderSecWebSocketAccept, o.accept)
+	if o.protocol != "" { // a browser that has asked for one takes no answer without
+		d.out = appendLine(d.out, fasthttp.HeaderSecWebSocketProtocol, o.protocol)
+	}
+	d.out = append(d.out, "\r\n"...)
+	d.out = wsframe.AppendClose(d.out, wsframe.Server, [4]byte{}, not.why.CloseCode(), not.why.Reason())
+	ctx.HijackSetNoResponse(true)
+	ctx.Hijack(func(client net.Conn) {
+		if !s.enter() {
+			return
+		}
+		fd, _, err := detachHijacked(client)
+		if err == nil {
+			d.fd = fd
+			if err = d.worker.loop.Do(d.begin); err != nil {
+				closeDescriptor(fd)
+			}
+		}
+		if err != nil {
+			s.leave()
+		}
+	})
+}
+
+// refuse answers with the refusal's status.
+func (e *notAdmitted) refuse(ctx *fasthttp.RequestCtx) {
+	refuse(ctx, &refusal{e.why.Status(), e.why.Reason()})
+	if c, ok := ctx.Conn().(*clientConn); ok {
+		c.last = true
+	}
+	if e.why.Status() != fasthttp.StatusForbidden {
+		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, e.retryAfter())
+	}
+}
+
+// tell counts a refusal, and has it in the log: one in a second of each kind, as
+// there may be very many.
+func (e *notAdmitted) tell(log *slog.Logger, a *admission) {
+	e.kind.turnedAway[e.why].Inc()
+	told := e.kind.told[e.why]
+	last, now := told.last.Load(), int64(evloop.Now())
+	if last != 0 && now-last < int64(time.Second) || !told.last.CompareAndSwap(last, now) {
+		told.untold.Add(1)
+		return
+	}
+	about := []any{"policy", e.kind.policy.Name, "reason", e.why.String(), "client", a.client.String()}
+	if id := a.identityText(); id != "" {
+		about = append(about, "identity", id)
+	}
+	if e.origin != "" {
+		about = append(about, "origin", e.origin)
+	}
+	log.Info("handshake refused", append(about, "others_since", told.untold.Swap(0))...)
+}
+
+// told is what the log has been told of refusals of one kind.
+type told struct {
+	last   atomic.Int64 // moment; 0: never
+	untold atomic.Uint64
+}
+
+// dismissal is a client whose handshake was accepted only to be closed: it gets
+// what is in out, and some time to take it and to close as well.
+type dismissal struct {
+	worker *worker
+	socket evloop.Socket
+	timer  evloop.Timer
+	fd     int
+	out    []byte
+	grace  time.Duration
+}
+
+// begin is called on the loop.
+func (d *dismissal) begin() {
+	if err := d.worker.loop.Add(&d.socket, d.fd, d); err != nil {
+		closeDescriptor(d.fd)
+		d.worker.server.leave()
+		return
+	}
+	d.worker.dismissals[d] = struct{}{}
+	d.timer.Owner = d
+	until := d.worker.loop.Now() + d.grace
+	if deadline := d.worker.drainDeadline; deadline != 0 {
+		until = min(until, deadline)
+	}
+	d.worker.loop.Set(&d.timer, until)
+	d.Ready()
+}
+
+// Ready is called by the loop when the socket may be ready.
+func (d *dismissal) Ready() {
+	if len(d.out) > 0 {
+		n, err := d.socket.Write(d.out)
+		if err != nil {
+			d.end()
+			return
+		}
+		if d.out = d.out[n:]; len(d.out) == 0 {
+			d.out = nil
+			_ = d.socket.CloseWrite()
+		}
+	}
+	if d.socket.Readable() {
+		if _, err := d.socket.Read(d.worker.buf); err != nil {
+			d.end()
+			return
+		}
+		if d.socket.Readable() {
+			d.socket.Again()
+		}
+	}
+}
+
+// Expired is called by the loop when the client has had its time.
+func (d *dismissal) Expired() { d.end() }
+
+func (d *dismissal) end() {
+	d.socket.Close()
+	d.worker.loop.Cancel(&d.timer)
+	delete(d.worker.dismissals, d)
+	d.worker.server.leave()
+}
