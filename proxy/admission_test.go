@@ -270,6 +270,8 @@ func TestEvictOpening(t *testing.T) {
 	second := w.ask("/?id=a")
 	first.wantRefused(policies.RefusedSuperseded)
 	firstUp.wantEOF()
+	w.wantNobody()
+	firstUp.end()
 	w.bye(second, w.let(second))
 	w.wantNoSeats()
 }

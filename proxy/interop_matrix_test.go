@@ -155,7 +155,7 @@ func newInteropTap(t *testing.T, upstream string) *interopTap {
 }
 
 func (tap *interopTap) copy(dst, src net.Conn, direction int) {
-	_, _ = io.Copy(io.MultiWriter(dst, interopCounter{&tap.bytes[direction]}), src)
+	_, _ = io.Copy(io.MultiWriter(interopCounter{&tap.bytes[direction]}, dst), src)
 	_ = dst.(*net.TCPConn).CloseWrite()
 }
 
