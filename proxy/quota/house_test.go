@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -22,6 +23,7 @@ type house struct {
 	mu     sync.Mutex
 	there  map[string]int // by key
 	visits []*visit
+	moves  int // how often somebody has come in or left
 }
 
 // visit is one guest's. It is the Holder of its lease.
@@ -35,6 +37,8 @@ type visit struct {
 	lease  *Lease
 	err    error
 	there  bool // in the ledger
+	// entered and left are the moves with which it did.
+	entered, left int
 }
 
 func newHouse(t testing.TB, client redis.UniversalClient, stores ...Store) *house {
@@ -67,6 +71,8 @@ func (v *visit) enter() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.there = true
+	v.moves++
+	v.entered = v.moves
 	for _, l := range v.limits {
 		if v.house.there[l.Key]++; v.house.there[l.Key] > l.Max {
 			v.t.Errorf("%s makes %d under %s, which has a limit of %d", v.name, v.house.there[l.Key], l.Key, l.Max)
@@ -88,6 +94,8 @@ func (v *visit) quits() {
 		return
 	}
 	v.there = false
+	v.moves++
+	v.left = v.moves
 	for _, l := range v.limits {
 		v.house.there[l.Key]--
 	}
@@ -129,6 +137,17 @@ func (v *visit) answered() {
 	wait(v.t, v.done, v.name+" to be answered")
 }
 
+// after: v came in when the other had left.
+func (v *visit) after(other *visit) {
+	v.t.Helper()
+	v.in()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if other.left == 0 || v.entered < other.left {
+		v.t.Errorf("%s came in before %s had left", v.name, other.name)
+	}
+}
+
 // isTold waits until the guest is told to go.
 func (v *visit) isTold() *visit {
 	v.t.Helper()
@@ -149,6 +168,9 @@ func (v *visit) stays() {
 // waits: the guest is not admitted as yet.
 func (v *visit) waits() *visit {
 	v.t.Helper()
+	for range 100 {
+		runtime.Gosched() // so that it can do what it should not
+	}
 	select {
 	case <-v.done:
 		v.t.Errorf("%s did not wait: %v", v.name, v.err)

@@ -173,7 +173,7 @@ func (w *world) open() *worldReplica {
 	options := replicaOptions(w.t, w.url)
 	options.Lease, options.Takeover = w.lease, propertyTakeover
 	options.Registerer = prometheus.NewRegistry()
-	r, err := openRedis(w.t.Context(), options)
+	r, err := openRedis(options)
 	must(w.t, err)
 	r.now = w.lockedNow
 	must(w.t, r.connect(w.t.Context()))
@@ -395,13 +395,6 @@ func (w *world) enters(h *holder) {
 			}
 		}
 		if len(there) > limit.Max {
-			for _, other := range w.holders {
-				name := "?"
-				if other.lease != nil {
-					name = fmt.Sprint(other.lease.shared.name, other.lease.seats)
-				}
-				w.t.Log(other.n, other.there, other.lost, other.told, other.until.Sub(now), other.limits, name)
-			}
 			w.t.Errorf("%d: there are %d under %s, which has a limit of %d", h.n, there, limit.Key, limit.Max)
 		}
 	}

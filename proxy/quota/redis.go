@@ -3,13 +3,11 @@ package quota
 import (
 	"context"
 	"crypto/rand"
-	_ "embed"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -91,24 +89,10 @@ type shared struct {
 	waiting []string // the replicas that wait for it to be given back
 }
 
-//go:embed admit.lua
-var admitSource string
-
-var admitScript = redis.NewScript(admitSource)
-
-var (
-	// errAgain: the answer to the first of two equal requests was lost, and with it
-	// whom to wait for.
-	errAgain = errors.New("admitted twice")
-	// errLate: the request came when its answer was no longer waited for, or a clock
-	// was set, and was not done.
-	errLate = errors.New("admitted too late")
-)
-
 // NewRedis returns a store that is in use until Close. An error is about the URL,
 // or, with Deny, says that Redis did not answer in time.
 func NewRedis(ctx context.Context, options RedisOptions) (*Redis, error) {
-	r, err := openRedis(ctx, options)
+	r, err := openRedis(options)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +109,7 @@ func NewRedis(ctx context.Context, options RedisOptions) (*Redis, error) {
 }
 
 // openRedis returns a store that counts alone as yet, and has no writer.
-func openRedis(ctx context.Context, options RedisOptions) (*Redis, error) {
+func openRedis(options RedisOptions) (*Redis, error) {
 	client, address, err := newClient(&options)
 	if err != nil {
 		return nil, err
@@ -147,8 +131,8 @@ func openRedis(ctx context.Context, options RedisOptions) (*Redis, error) {
 		early:   make(map[string]time.Time),
 	}
 	r.local.changed = r.changed
-	r.inbox = client.Subscribe(ctx, channelOf(r.replica))
-	go r.listen(r.inbox.Channel())
+	r.inbox = client.Subscribe(context.Background()) // to nothing as yet, so that this does not wait
+	go r.listen()
 	return r, nil
 }
 
@@ -246,77 +230,6 @@ func (r *Redis) forget(l *Lease) {
 	r.live[l.shared.index].shared.index = l.shared.index
 	r.live[last] = nil
 	r.live = r.live[:last]
-}
-
-// answer is what Redis says to an admission.
-type answer struct {
-	full   bool
-	index  int // of the limit that is full
-	age    int64
-	before []predecessor
-}
-
-// predecessor is a lease that has to go.
-type predecessor struct {
-	name string
-	left time.Duration // until it expires, unless it is renewed
-}
-
-// ask asks Redis to seat l.
-func (r *Redis) ask(l *Lease, limits []Limit, evict bool) (a answer, err error) {
-	keys := make([]string, 0, 2*len(limits))
-	args := make([]any, 0, 4+len(limits))
-	args = append(args, l.shared.name, r.options.Lease.Milliseconds(), evict, nil)
-	for _, limit := range limits {
-		keys = append(keys, rowOf(limit.Key), agesOf(limit.Key))
-		args = append(args, limit.Max)
-	}
-	for range 3 { // the second time, it knows what time it is there
-		args[3] = r.time() + r.options.Timeout.Microseconds()
-		if a, err = r.askOnce(keys, args); !errors.Is(err, errLate) {
-			break
-		}
-	}
-	return a, err
-}
-
-func (r *Redis) askOnce(keys []string, args []any) (a answer, err error) {
-	// Not the caller's context: whether there is a seat must not be left open.
-	ctx, cancel := context.WithTimeout(context.Background(), r.options.Timeout)
-	defer cancel()
-	asked := r.now()
-	reply, err := admitScript.Run(ctx, r.client, keys, args...).Slice()
-	if err != nil {
-		return a, err
-	}
-	a, err = parseAnswer(reply)
-	if a.age > 0 {
-		r.skew.Store(a.age - asked.UnixMicro())
-	}
-	return a, err
-}
-
-// time is about what Redis' clock says, in µs, or a little later.
-func (r *Redis) time() int64 { return r.now().UnixMicro() + r.skew.Load() }
-
-func parseAnswer(reply []any) (a answer, err error) {
-	p := replyParser{rest: reply}
-	switch p.int() {
-	case 0:
-		a.full = true
-		a.index = p.int()
-	case 1:
-		a.age = int64(p.int())
-		for p.err == nil && len(p.rest) > 0 {
-			a.before = append(a.before, predecessor{p.text(), time.Duration(p.int()) * time.Millisecond})
-		}
-	case 2:
-		return a, errAgain
-	case 3:
-		a.age = int64(p.int())
-		return a, errLate
-	}
-	return a, p.err
 }
 
 // seat seats l as Redis has, and returns those that are to be waited for.
@@ -418,47 +331,8 @@ func (r *Redis) state() (up bool, failures int) {
 	return r.up, r.failures
 }
 
-func rowOf(key string) string      { return "wswarden:" + key + ":lease" }
-func agesOf(key string) string     { return "wswarden:" + key + ":age" }
-func replicaOf(name string) string { return name[:min(len(name), 16)] }
-
 func random() string {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails
 	return hex.EncodeToString(b[:])
-}
-
-// replyParser reads what a script has returned.
-type replyParser struct {
-	rest []any
-	err  error
-}
-
-func (p *replyParser) next() any {
-	if len(p.rest) == 0 {
-		p.err = errors.New("short answer")
-		return nil
-	}
-	v := p.rest[0]
-	p.rest = p.rest[1:]
-	return v
-}
-
-func (p *replyParser) text() string {
-	s, _ := p.next().(string)
-	return s
-}
-
-func (p *replyParser) int() int {
-	switch v := p.next().(type) {
-	case int64:
-		return int(v)
-	case string:
-		n, err := strconv.Atoi(v)
-		if err != nil {
-			p.err = err
-		}
-		return n
-	}
-	return -1
 }

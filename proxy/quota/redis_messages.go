@@ -1,11 +1,10 @@
 package quota
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // Replicas tell each other, each in a channel of its own:
@@ -36,9 +35,12 @@ const maxOutbox = 10_000
 func channelOf(replica string) string { return "wswarden:replica:" + replica }
 
 // listen reads the inbox until it is closed.
-func (r *Redis) listen(messages <-chan *redis.Message) {
+func (r *Redis) listen() {
 	defer close(r.heard)
-	for m := range messages {
+	ctx, cancel := context.WithTimeout(context.Background(), r.options.ConnectTimeout)
+	_ = r.inbox.Subscribe(ctx, channelOf(r.replica)) // what fails is tried again by itself
+	cancel()
+	for m := range r.inbox.Channel() {
 		r.receive(m.Payload)
 	}
 }

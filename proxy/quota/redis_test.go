@@ -340,6 +340,80 @@ func TestRedisMessageLost(t *testing.T) {
 	h.ends()
 }
 
+// Whether another replica's lease is gone is what that replica says, or its silence
+// for a lease; but not silence that this replica has slept through.
+func TestRedisAbsence(t *testing.T) {
+	t.Parallel()
+	const lease, timeout = 30 * time.Second, time.Second
+	now := time.Now()
+	r := &Redis{
+		options: RedisOptions{Lease: lease, Timeout: timeout}, local: NewMemory(time.Second), replica: "me",
+		now: func() time.Time { return now }, wake: make(chan struct{}, 1),
+		absent: make(map[string]*absence), early: make(map[string]time.Time),
+	}
+	left := func(name string, left time.Duration) *Lease { return r.miss(predecessor{name, left}) }
+	wantGone := func(l *Lease, want bool) {
+		t.Helper()
+		select {
+		case <-l.gone:
+			if !want {
+				t.Error("it is gone")
+			}
+		default:
+			if want {
+				t.Error("it is not gone")
+			}
+		}
+	}
+
+	a := left("a", 10*time.Second)
+	if left("a", 10*time.Second) != a {
+		t.Error("one lease is waited for as two")
+	}
+	now = now.Add(10*time.Second + 1)
+	r.remind()
+	wantGone(a, false) // "here" may be in the inbox
+	r.receive("here a")
+	now = now.Add(lease)
+	r.remind()
+	wantGone(a, false)
+	now = now.Add(1)
+	r.remind()
+	now = now.Add(timeout)
+	r.remind()
+	wantGone(a, false)
+	now = now.Add(1)
+	r.remind()
+	wantGone(a, true)
+
+	b := left("b", lease)
+	r.remind()
+	if last := r.outbox[len(r.outbox)-1]; last != (message{"b", "over b me"}) {
+		t.Errorf("sent: %v", last)
+	}
+	wantGone(b, false)
+	r.receive("gone b")
+	wantGone(b, true)
+
+	r.receive("gone c") // ahead of Redis' answer
+	if left("c", lease) != nil {
+		t.Error("what is gone is waited for")
+	}
+	now = now.Add(timeout + time.Second + 1)
+	r.remind()
+	if len(r.early) != 0 || len(r.absent) != 0 {
+		t.Error("something is kept for ever")
+	}
+
+	r.receive("over d other") // it does not know d
+	if last := r.outbox[len(r.outbox)-1]; last != (message{"other", "gone d"}) {
+		t.Errorf("sent: %v", last)
+	}
+	r.receive("")
+	r.receive("over")
+	r.receive("here e")
+}
+
 // journal is what a replica logs and counts.
 type journal struct {
 	mu   sync.Mutex

@@ -127,12 +127,11 @@ func (r *Redis) restore(ctx context.Context) error {
 
 // load has Redis ready for admissions: with the scripts, and the time known.
 func (r *Redis) load(ctx context.Context) error {
-	asked := r.now()
 	t, err := r.client.Time(ctx).Result()
 	if err != nil {
 		return err
 	}
-	r.skew.Store(t.Sub(asked).Microseconds())
+	r.skew.Store(t.Sub(r.now()).Microseconds())
 	for _, script := range []*redis.Script{admitScript, updateScript} {
 		if err := script.Load(ctx, r.client).Err(); err != nil {
 			return err

@@ -91,7 +91,8 @@ func testStore(t *testing.T, open func(*testing.T, time.Duration) *house) {
 				oldest.isTold()
 				next.waits()
 				oldest.leaves()
-				next.in().stays()
+				next.after(oldest)
+				next.stays()
 			}
 		}},
 		{"who is ending keeps nobody out", 0, func(t *testing.T, h *house, limit func(string, int) Limit) {
@@ -105,7 +106,7 @@ func testStore(t *testing.T, open func(*testing.T, time.Duration) *house) {
 			b.waits()
 			h.comes(t.Context(), 1, "c", reject, seat).out(fullAt(0))
 			ending.leaves()
-			b.in()
+			b.after(ending)
 			old.stays()
 		}},
 		{"who is ending goes before the oldest", 0, func(t *testing.T, h *house, limit func(string, int) Limit) {
@@ -149,9 +150,27 @@ func testStore(t *testing.T, open func(*testing.T, time.Duration) *house) {
 			old.leaves()
 			next.waits()
 			same.leaves()
-			next.in()
+			next.after(old)
+			next.after(same)
 			h.settles()
 			h.comes(t.Context(), 0, "another", reject, limit("other", 1)).in()
+		}},
+		{"who was taken over counts until it goes", 0, func(t *testing.T, h *house, limit func(string, int) Limit) {
+			all, one := limit("all", 2), limit("one", 1)
+			slow := h.comes(t.Context(), 0, "slow", evict, all).in()
+			same := h.comes(t.Context(), 1, "same", evict, all, one).in()
+			x := h.comes(t.Context(), 0, "x", evict, all)
+			slow.isTold()
+			next := h.comes(t.Context(), 1, "next", evict, one, all)
+			same.isTold().leaves()
+			h.settles()
+			x.waits().stays()
+			next.waits()
+			h.comes(t.Context(), 0, "full", reject, all).out(fullAt(0))
+			slow.leaves()
+			x.after(slow)
+			next.after(slow)
+			next.after(same)
 		}},
 		{"a limit that was lowered", 0, func(t *testing.T, h *house, limit func(string, int) Limit) {
 			a := h.comes(t.Context(), 0, "a", evict, limit("seat", 3)).in()
