@@ -46,6 +46,8 @@ type Lease struct {
 	superseded bool // the holder was told
 	given      bool
 	gone       chan struct{} // closed when the lease is given back; nil: nobody waits for that
+	waits      chan struct{} // closed when it is superseded; nil: it waits for nobody
+	goesFor    *Lease        // the last one for whose sake it may have to go
 }
 
 // NewMemory returns an empty store. Takeover bounds how long Admit waits for those
@@ -92,12 +94,13 @@ func (m *Memory) seat(l *Lease, limits []Limit, evict bool) (before []*Lease, er
 			}
 		}
 		for s := r.first; s != nil && excess > 0; s = s.next {
-			if contains(before, s.lease) {
+			if s.lease.goesFor == l {
 				continue
 			}
 			if !s.lease.ending && !evict {
 				return nil, &FullError{Index: i, Limit: limit}
 			}
+			s.lease.goesFor = l
 			before = append(before, s.lease)
 			excess--
 		}
@@ -133,34 +136,47 @@ func (m *Memory) supersede(l *Lease) {
 	m.end(l)
 	if !l.superseded {
 		l.superseded = true
+		if l.waits != nil {
+			close(l.waits)
+		}
 		l.holder.Superseded()
 	}
 }
 
-// await returns when all of before are given back. If they are not in time, l is.
+// await returns when all of before are given back. If they are not in time, or l is
+// superseded itself, it is given back instead: as long as those before are there, it
+// never was.
 func (m *Memory) await(ctx context.Context, l *Lease, before []*Lease) error {
 	if len(before) == 0 {
 		return nil
 	}
+	waits := make(chan struct{})
+	m.mu.Lock()
+	if l.waits = waits; l.superseded {
+		close(waits)
+	}
+	m.mu.Unlock()
 	timer := time.NewTimer(m.takeover)
 	defer timer.Stop()
 	for _, goes := range before {
+		var err error
 		select {
 		case <-goes.gone:
 			continue
+		case <-waits:
+			err = ErrSuperseded
 		case <-timer.C:
-			m.Give(l)
-			return ErrTakeover
+			err = ErrTakeover
 		case <-ctx.Done():
-			m.Give(l)
-			return ctx.Err()
+			err = ctx.Err()
 		}
+		m.Give(l)
+		return err
 	}
 	m.mu.Lock()
-	superseded := l.superseded
-	m.mu.Unlock()
-	if superseded {
-		m.Give(l)
+	defer m.mu.Unlock()
+	if l.waits = nil; l.superseded {
+		m.give(l)
 		return ErrSuperseded
 	}
 	return nil
@@ -256,15 +272,6 @@ func (m *Memory) remove(s *seat) {
 func (l *Lease) seatIn(r *row) bool {
 	for i := range l.seats {
 		if l.seats[i].row == r {
-			return true
-		}
-	}
-	return false
-}
-
-func contains(leases []*Lease, l *Lease) bool {
-	for _, other := range leases {
-		if other == l {
 			return true
 		}
 	}
