@@ -63,6 +63,9 @@ func (p Pace) Take(owed, now Moment) (after Moment, wait time.Duration) {
 	return after, 0
 }
 
+// Return undoes a take that was of no use.
+func (p Pace) Return(owed Moment) Moment { return max(Never, owed-p.one()) }
+
 // MaxDebt returns for how long a take can be of consequence.
 func (p Pace) MaxDebt() time.Duration {
 	if !p.On() {

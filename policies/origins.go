@@ -17,6 +17,7 @@ import (
 //	that port                  http://localhost:3000
 //	any port                   http://localhost:*
 //	any host                   chrome-extension://*
+//	an application's files     file://
 //	pages of no origin         null
 //
 // A host below example.com is not example.com itself. Without a port, only the
@@ -67,7 +68,7 @@ func ValidOrigin(pattern string) bool {
 	if below, ok := strings.CutPrefix(p.host, "*."); ok {
 		return validHost(below) && below[0] != '['
 	}
-	return p.host == "*" || validHost(p.host)
+	return p.hostless() || p.host == "*" || validHost(p.host)
 }
 
 // fitsOrigin reports whether one of the patterns fits.
@@ -92,10 +93,16 @@ type origin struct{ scheme, host, port string }
 // has more parts than an origin are none.
 func parseOrigin(s string) (origin, bool) {
 	o, ok := splitOrigin(s)
-	if !ok || !validScheme(o.scheme) || !validHost(o.host) || o.port != "" && !validPort(o.port) {
+	if !ok || !validScheme(o.scheme) || !validHost(o.host) && !o.hostless() || o.port != "" && !validPort(o.port) {
 		return origin{}, false
 	}
 	return o, true
+}
+
+// hostless reports whether an origin is that of a scheme alone, which has no hosts,
+// such as an application's own: file:// or app://.
+func (o origin) hostless() bool {
+	return (o.host == "" || o.host == ".") && o.port == "" && o.scheme != "" && defaultPort(o.scheme) == ""
 }
 
 // splitOrigin checks nothing but that a port that is announced is there.
@@ -132,6 +139,9 @@ func (o origin) fits(pattern string) bool {
 	}
 	if p.port != "*" && p.port != port {
 		return false
+	}
+	if o.hostless() {
+		return p.host == o.host
 	}
 	if p.host == "*" {
 		return true

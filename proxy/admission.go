@@ -69,7 +69,7 @@ func (s *Server) admission(ctx *fasthttp.RequestCtx, k *kind, head *requestHead,
 		return a, refused
 	}
 	var ok bool
-	if a.identity, ok = identityOf(ctx, &p.Connections.Identity); !ok {
+	if a.identity, ok = identityOf(ctx, head, from, &p.Connections.Identity); !ok {
 		refused.why = policies.RefusedIdentity
 		return a, refused
 	}
@@ -96,6 +96,9 @@ func (k *kind) tooOften(client netip.Addr) (policies.Refusal, time.Duration) {
 	}
 	if k.total != nil {
 		if wait := k.total.Take(0, now); wait > 0 {
+			if k.perIP != nil && client.IsValid() {
+				k.perIP.Return(quota.AddressKey(client)) // it comes back as it is told to
+			}
 			return policies.RefusedTotalRate, wait
 		}
 	}

@@ -153,7 +153,12 @@ func checkRequestHead(h *fasthttp.RequestHeader, handshake bool) (requestHead, e
 	if handshake && hasBody {
 		return head, errHandshake
 	}
-	if target := h.RequestURI(); target[0] != '/' && target[0] != '*' {
+	target := h.RequestURI()
+	if bytes.HasPrefix(target, []byte("//")) && bytes.Contains(target, []byte("://")) {
+		// Only fasthttp takes what is behind the slashes for a host then.
+		return head, errTarget
+	}
+	if target[0] != '/' && target[0] != '*' {
 		// RFC 9112 §3.2.2 has the target win over Host, and not every
 		// server does so.
 		_, authority, _ := bytes.Cut(target, []byte("://"))
@@ -260,6 +265,20 @@ func (head *requestHead) appendTo(dst []byte, p peer, handshake bool) []byte {
 		dst = appendLine(dst, "X-Forwarded-Host", h.Host())
 	}
 	return append(dst, "\r\n"...)
+}
+
+// passes reports whether upstream gets a header line of that name.
+func (head *requestHead) passes(name []byte, p peer) bool {
+	switch kindOf(name) {
+	case plainHeader:
+		return !head.namesHeaders || !connectionNames(head.header.RawHeaders(), name)
+	case hopByHop, connectionHeader, upgradeHeader, teHeader:
+		return false
+	case forwardedHeader, forwardedForHeader, forwardedProtoHeader, forwardedHostHeader:
+		return p.trusted
+	default:
+		return true
+	}
 }
 
 // hosts returns the hosts that a request can be believed to be for: its own, and,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"net/url"
 
 	"github.com/valyala/fasthttp"
 
@@ -26,50 +27,116 @@ func newIdentity(text []byte) (id identity) {
 func (id identity) known() bool { return id != identity{} }
 func (id identity) key() string { return hex.EncodeToString(id[:]) }
 
-// identityOf finds the identity of a handshake. Not ok: there is none, although
-// one is required, or more than one: upstream could take another one for it than
-// wswarden does, and a limit that can be talked around is none.
-func identityOf(ctx *fasthttp.RequestCtx, rule *policies.Identity) (id identity, ok bool) {
+// identityOf finds the identity of a handshake, as upstream will. Not ok: there is
+// none, although one is required, or upstream could take another one for it than
+// wswarden does: a limit that can be talked around is none.
+func identityOf(ctx *fasthttp.RequestCtx, head *requestHead, from peer, rule *policies.Identity) (id identity, ok bool) {
 	var text []byte
-	several := false
+	told, doubtful := false, false
 	found := func(value []byte) {
-		several = several || len(text) > 0 && len(value) > 0 && !bytes.Equal(text, value)
-		if len(value) > 0 {
-			text = value
-		}
+		doubtful = doubtful || told && !bytes.Equal(text, value)
+		text, told = value, true
 	}
 	switch rule.From {
 	case policies.FromQuery:
 		for name, value := range ctx.QueryArgs().All() {
-			if string(name) == rule.Name {
+			rest, ok := bytes.CutPrefix(name, []byte(rule.Name))
+			switch {
+			case ok && len(rest) == 0:
 				found(value)
+			case ok && rest[0] == '[': // one of a list, to those who know lists
+				doubtful = true
 			}
 		}
 	case policies.FromHeader:
-		eachHeader(&ctx.Request.Header, rule.Name, found)
+		eachLine(head.header, func(name, value []byte) {
+			if sameVariable(name, rule.Name) && head.passes(name, from) {
+				found(value)
+			}
+		})
 	case policies.FromCookie:
-		eachHeader(&ctx.Request.Header, fasthttp.HeaderCookie, func(line []byte) {
+		eachHeader(head.header, fasthttp.HeaderCookie, func(line []byte) {
 			for pair := range bytes.SplitSeq(line, []byte(";")) {
-				name, value, _ := bytes.Cut(bytes.Trim(pair, " \t"), []byte("="))
-				if string(name) == rule.Name {
-					found(value)
+				name, value, ok := bytes.Cut(pair, []byte("="))
+				if !ok || string(trimCookie(name)) != rule.Name {
+					continue
 				}
+				value, ok = cookieText(value)
+				doubtful = doubtful || !ok
+				found(value)
 			}
 		})
 	}
-	if several || rule.Required && len(text) == 0 {
+	if doubtful || rule.Required && len(text) == 0 {
 		return identity{}, false
 	}
 	return newIdentity(text), true
 }
 
+// cookieText reads a cookie's value as servers do: RFC 6265 §4.1.1 allows quotes,
+// and what is no cookie-octet is escaped as in URLs. Not ok: some read it otherwise.
+func cookieText(value []byte) (text []byte, ok bool) {
+	value = trimCookie(value)
+	if n := len(value); n > 1 && value[0] == '"' && value[n-1] == '"' {
+		value = value[1 : n-1]
+		if bytes.IndexByte(value, '\\') >= 0 {
+			return value, false
+		}
+	}
+	if plain, err := url.PathUnescape(string(value)); err == nil {
+		value = []byte(plain)
+	}
+	return value, true
+}
+
+// trimCookie cuts off what some servers take for space, which in their Latin-1 is
+// also U+00A0.
+func trimCookie(b []byte) []byte {
+	space := func(c byte) bool { return c == ' ' || c == '\t' || c == 0xa0 }
+	for len(b) > 0 && space(b[0]) {
+		b = b[1:]
+	}
+	for len(b) > 0 && space(b[len(b)-1]) {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+// sameVariable compares names as servers do that make CGI variables of them.
+func sameVariable(name []byte, with string) bool {
+	fold := func(c byte) byte {
+		if 'A' <= c && c <= 'Z' {
+			return c + 'a' - 'A'
+		} else if c == '_' {
+			return '-'
+		}
+		return c
+	}
+	if len(name) != len(with) {
+		return false
+	}
+	for i, c := range name {
+		if fold(c) != fold(with[i]) {
+			return false
+		}
+	}
+	return true
+}
+
 // eachHeader calls found with the value of every header line of that name.
 func eachHeader(h *fasthttp.RequestHeader, name string, found func(value []byte)) {
-	for rest := h.RawHeaders(); len(rest) > 2; {
-		line, n, value := cutLine(rest)
-		rest = rest[len(line):]
+	eachLine(h, func(n, value []byte) {
 		if equalFold(n, name) {
 			found(value)
 		}
+	})
+}
+
+// eachLine calls found with the name and the value of every header line.
+func eachLine(h *fasthttp.RequestHeader, found func(name, value []byte)) {
+	for rest := h.RawHeaders(); len(rest) > 2; {
+		line, name, value := cutLine(rest)
+		rest = rest[len(line):]
+		found(name, value)
 	}
 }

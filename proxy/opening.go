@@ -45,8 +45,6 @@ type opening struct {
 	// keepsWindow: permessage-deflate was agreed upon so, and yet upstream inflates
 	// a message as if it could refer to those before it.
 	keepsWindow bool
-
-	parting bool // the client was refused, and upstream is waited for to close
 }
 
 var (
@@ -99,10 +97,6 @@ func (o *opening) dial(err error) {
 
 // Ready is called by the loop when upstream's socket may be ready.
 func (o *opening) Ready() {
-	if o.parting {
-		o.part()
-		return
-	}
 	if len(o.unsent) > 0 {
 		n, err := o.upstream.Write(o.unsent)
 		if err != nil && n == 0 && len(o.unsent) == len(o.request) {
@@ -126,8 +120,6 @@ func (o *opening) Ready() {
 // Expired is called by the loop when upstream has taken too long.
 func (o *opening) Expired() {
 	switch {
-	case o.parting:
-		o.parted()
 	case len(o.unsent) < len(o.request):
 		o.fail(errNotAnswered, nil)
 	case len(o.addresses) > 0:
@@ -263,44 +255,19 @@ func (o *opening) checkExtensions(line, name, value []byte, more bool) (forClien
 	return line, nil
 }
 
-// superseded gives up for a newer client of the same identity or address. An
-// upstream that was asked already is waited for, so that it never has both.
+// superseded gives up for a newer client of the same identity or address.
 func (o *opening) superseded() {
-	refused := &notAdmitted{kind: o.admission.kind, why: policies.RefusedSuperseded}
-	if !o.upstream.Open() || len(o.unsent) == len(o.request) || o.upstream.CloseWrite() != nil {
-		o.fail(refused, nil)
+	not := &notAdmitted{kind: o.admission.kind, why: policies.RefusedSuperseded}
+	not.tell(o.server.log, o.admission)
+	if !not.closes() {
+		o.fail(not, nil)
 		return
 	}
-	until := o.worker.loop.Now() + o.admission.kind.policy.Release.Grace
-	if d := o.worker.drainDeadline; d != 0 {
-		until = min(until, d)
-	}
-	o.worker.loop.Set(&o.timer, until)
-	o.parting = true
-	o.upstream.Again()
-	o.server.inside.Add(1) // for upstream; the client has its own
-	o.refuse(refused, nil)
-}
-
-// part waits for upstream to close, whatever it says before.
-func (o *opening) part() {
-	if !o.upstream.Readable() {
-		return
-	}
-	if _, err := o.upstream.Read(o.worker.buf); err != nil {
-		o.parted()
-		return
-	}
-	if o.upstream.Readable() {
-		o.upstream.Again()
-	}
-}
-
-func (o *opening) parted() {
 	o.end()
-	o.upstream.Close()
-	o.admission.leave()
-	o.server.leave()
+	o.part()
+	d := not.dismissal(o)
+	d.fd = o.clientFD
+	d.begin()
 }
 
 // end leaves nothing of the opening on the loop but its socket.
@@ -320,17 +287,11 @@ func acceptKey(key []byte) string {
 // fail answers the client in upstream's stead. The client learns what happened,
 // the log why.
 func (o *opening) fail(refused, cause error) {
-	if o.parting { // the client was answered
-		o.parted()
-		return
-	}
 	o.end()
-	o.upstream.Close()
-	o.admission.leave()
-	o.refuse(refused, cause)
-}
-
-func (o *opening) refuse(refused, cause error) {
+	if cause != nil { // upstream has gone, or never came
+		o.upstream.Close()
+	}
+	o.part()
 	go func() {
 		defer o.server.leave()
 		o.answerBy(func(*answered) error {

@@ -12,6 +12,9 @@ import (
 const (
 	// pressureInterval is how often the heap is looked at.
 	pressureInterval = time.Second
+	// pressureRate is how many sessions of a worker, at most, end in a second for the
+	// pressure's sake: those who have to go come back.
+	pressureRate = 1000
 	// collectInterval is how often, at most, garbage is collected for its sake.
 	collectInterval = 5 * time.Second
 )
@@ -58,9 +61,7 @@ func (w *worker) press(step policies.Step) {
 	}
 	for i, s := range w.sessions {
 		if s.cause == policies.NoCause && !s.finishing {
-			// Not all at once: those who have to go come back.
-			at := w.loop.Now() + pressureInterval*time.Duration(i)/time.Duration(len(w.sessions))
-			w.loop.Advance(&s.timer, at)
+			w.loop.Advance(&s.timer, w.loop.Now()+time.Duration(i)*time.Second/pressureRate)
 		}
 	}
 }

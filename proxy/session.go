@@ -148,6 +148,7 @@ func (s *session) violated(d *side, err error) {
 // end of a message is sealed.
 func (s *session) finish(wish policies.Verdict, deadline policies.Moment) {
 	s.finishing, s.wish, s.deadline = true, wish, deadline
+	s.admission.end()
 	s.resume()
 	s.worker.loop.Set(&s.timer, deadline)
 	for _, d := range s.sides() {

@@ -17,19 +17,11 @@ import (
 // it told: by a status, or by a close frame that a browser's script can see.
 func (s *Server) turnAway(ctx *fasthttp.RequestCtx, not *notAdmitted, o *opening) {
 	not.tell(s.log, o.admission)
-	// Where memory is short nothing is begun.
-	if not.kind.policy.RefuseWith != policies.RefuseWithClose || not.why == policies.RefusedPressure {
+	if !not.closes() {
 		not.refuse(ctx)
 		return
 	}
-	d := &dismissal{worker: o.admission.worker, grace: not.kind.policy.Release.Grace}
-	d.out = append(d.out, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"...)
-	d.out = appendLine(d.out, fasthttp.HeaderSecWebSocketAccept, o.accept)
-	if o.protocol != "" { // a browser that has asked for one takes no answer without
-		d.out = appendLine(d.out, fasthttp.HeaderSecWebSocketProtocol, o.protocol)
-	}
-	d.out = append(d.out, "\r\n"...)
-	d.out = wsframe.AppendClose(d.out, wsframe.Server, [4]byte{}, not.why.CloseCode(), not.why.Reason())
+	d := not.dismissal(o)
 	ctx.HijackSetNoResponse(true)
 	ctx.Hijack(func(client net.Conn) {
 		if !s.enter() {
@@ -46,6 +38,25 @@ func (s *Server) turnAway(ctx *fasthttp.RequestCtx, not *notAdmitted, o *opening
 			s.leave()
 		}
 	})
+}
+
+// closes reports whether the client is told by a close frame. Where memory is short
+// nothing is begun.
+func (e *notAdmitted) closes() bool {
+	return e.kind.policy.RefuseWith == policies.RefuseWithClose && e.why != policies.RefusedPressure
+}
+
+// dismissal returns what becomes of a client who is told by a close frame.
+func (e *notAdmitted) dismissal(o *opening) *dismissal {
+	d := &dismissal{worker: o.admission.worker, grace: e.kind.policy.Release.Grace}
+	d.out = append(d.out, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"...)
+	d.out = appendLine(d.out, fasthttp.HeaderSecWebSocketAccept, o.accept)
+	if o.protocol != "" { // a browser that has asked for one takes no answer without
+		d.out = appendLine(d.out, fasthttp.HeaderSecWebSocketProtocol, o.protocol)
+	}
+	d.out = append(d.out, "\r\n"...)
+	d.out = wsframe.AppendClose(d.out, wsframe.Server, [4]byte{}, e.why.CloseCode(), e.why.Reason())
+	return d
 }
 
 // refuse answers with the refusal's status.

@@ -22,6 +22,7 @@ type worker struct {
 	sessions []*session
 
 	dismissals map[*dismissal]struct{}
+	partings   map[*parting]struct{}
 	buf        []byte // for reading: what was held, and readSize behind it
 
 	// For messages that are read, one at a time.
@@ -52,6 +53,7 @@ func newWorker(server *Server, newLoop func() (*evloop.Loop, error)) (*worker, e
 		openings: make(map[*opening]struct{}),
 
 		dismissals: make(map[*dismissal]struct{}),
+		partings:   make(map[*parting]struct{}),
 		buf:        make([]byte, wsframe.MaxHeld+readSize),
 	}, nil
 }
@@ -94,6 +96,9 @@ func (w *worker) abort() {
 	}
 	for d := range w.dismissals {
 		d.end()
+	}
+	for p := range w.partings {
+		p.end()
 	}
 	for len(w.sessions) > 0 {
 		s := w.sessions[len(w.sessions)-1]

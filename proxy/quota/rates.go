@@ -82,6 +82,16 @@ func (r *Rates) Take(key uint64, now policies.Moment) (wait time.Duration) {
 	return 0
 }
 
+// Return takes back a Take under key that was of no use.
+func (r *Rates) Return(key uint64) {
+	s := &r.shards[key%shards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if owed, ok := s.young[key]; ok {
+		s.young[key] = r.pace.Return(owed)
+	}
+}
+
 // Len returns how many entries there are, also of those who owe nothing any more.
 func (r *Rates) Len() (n int) {
 	for i := range r.shards {
