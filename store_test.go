@@ -305,7 +305,7 @@ func TestStoreAtStart(t *testing.T) {
 		if code := cmd.ProcessState.ExitCode(); code != 1 {
 			t.Errorf("exit code %d, want 1", code)
 		}
-		if !strings.HasPrefix(message, "wswarden: store cannot be reached") || strings.Count(message, "\n") != 1 ||
+		if !strings.HasPrefix(message, "wswarden: store cannot be used: it cannot be reached") || strings.Count(message, "\n") != 1 ||
 			!strings.Contains(message, redis.address) || strings.Contains(message, "sesame") {
 			t.Errorf("stderr %q, want one line with the address and without the password", message)
 		}

@@ -92,6 +92,7 @@ func TestMistakesInStore(t *testing.T) {
 		{"kind: redis, url: \"redis://a/1/2\"", `w.yaml:2: store.url: has more behind its host than the number of a database; write one such as redis://127.0.0.1:6379/0`},
 		{"kind: redis, url: \"redis://a#1\"", `w.yaml:2: store.url: has more behind its host than the number of a database; write one such as redis://127.0.0.1:6379/0`},
 		{"kind: redis, url: \"redis://a/1\", cluster: true", `w.yaml:2: store.url: redis://a/1 has a database, and a cluster has none to choose from; write one such as redis://127.0.0.1:6379`},
+		{"kind: redis, url: \"redis://127.0.0.1:6391:77/0\"", `w.yaml:2: store.url: has no port from 1 to 65535; write one such as redis://127.0.0.1:6379`},
 		{"kind: redis, url: \"redis://a?addr=b:6379\"", `w.yaml:2: store.url: has addr, and only a cluster has further nodes; write cluster: true, or leave addr out`},
 		{"kind: redis, url: \"redis://a?addr=b:1&addr=c\", cluster: true", `w.yaml:2: store.url: c is not an address; write host:port, such as ?addr=127.0.0.2:6379`},
 

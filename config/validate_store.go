@@ -57,7 +57,7 @@ func (v *validator) storeURL(s Store) {
 	switch {
 	case u.Scheme != "redis" && u.Scheme != "rediss":
 		v.wrong(key, "%s is not a redis:// or rediss:// URL; write one such as %s", plain(shown), example)
-	case !validPort(u.Port()):
+	case !validPort(u.Port()), strings.Contains(u.Hostname(), ":") && !strings.HasPrefix(u.Host, "["):
 		v.wrong(key, "has no port from 1 to 65535; write one such as %s", example)
 	case database != "" && err != nil || u.Fragment != "":
 		v.wrong(key, "has more behind its host than the number of a database; write one such as %s/0", example)

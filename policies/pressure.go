@@ -14,15 +14,15 @@ type Pressure struct {
 // at 70 % of Pressure.Heap, is 5 % more.
 type Step uint8
 
-// fullStep is at 100 %.
-const fullStep Step = 7
+// FullStep is at 100 %.
+const FullStep Step = 7
 
 // Full reports whether there is no memory for new sessions.
-func (s Step) Full() bool { return s >= fullStep }
+func (s Step) Full() bool { return s >= FullStep }
 
 // Step returns the step for so many bytes of live heap.
 func (p Pressure) Step(live int64) Step {
-	step := fullStep
+	step := FullStep
 	for step > 0 && !p.reaches(live, step, 0) {
 		step--
 	}
@@ -38,7 +38,7 @@ func (p Pressure) Next(current Step, live int64) Step {
 	if p.Heap <= 0 || step >= current {
 		return step
 	}
-	if current = min(current, fullStep); p.reaches(live, current, 0.5) {
+	if current = min(current, FullStep); p.reaches(live, current, 0.5) {
 		return current
 	}
 	return current - 1
@@ -48,7 +48,7 @@ func (p Pressure) Next(current Step, live int64) Step {
 // width.
 func (p Pressure) reaches(live int64, step Step, less float64) bool {
 	const steps = 20 // in all of Heap, of which the last seven count
-	begins := steps - float64(fullStep) + float64(step) - less
+	begins := steps - float64(FullStep) + float64(step) - less
 	return p.Heap > 0 && float64(live)*steps >= float64(p.Heap)*begins
 }
 
@@ -58,6 +58,6 @@ func (s Step) shrink(d time.Duration, late Step) time.Duration {
 	if s <= late {
 		return d
 	}
-	part := float64(min(s, fullStep)-late) / float64(fullStep-late)
+	part := float64(min(s, FullStep)-late) / float64(FullStep-late)
 	return d - time.Duration(float64(d)*0.9*part)
 }

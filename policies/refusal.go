@@ -41,7 +41,7 @@ var refusalTable = [refusals]struct {
 	reason string // for the client
 }{
 	RefusedOrigin:      {"origin", 403, CodePolicy, "origin not allowed"},
-	RefusedIdentity:    {"identity", 403, CodePolicy, "one identity is required"},
+	RefusedIdentity:    {"identity", 403, CodePolicy, "no identity, or more than one"},
 	RefusedIPRate:      {"per_ip_rate", 429, CodeTryAgainLater, "too many handshakes from this address"},
 	RefusedTotalRate:   {"total_rate", 503, CodeTryAgainLater, "too many handshakes"},
 	RefusedMax:         {"max", 503, CodeTryAgainLater, "too many connections"},

@@ -41,8 +41,9 @@ type notAdmitted struct {
 	kind  *kind
 	why   policies.Refusal
 	after time.Duration // when it may be asked again; 0: it is not known
-	// The origin that is not allowed, with RefusedOrigin.
-	origin string
+	// The origin that is not allowed, and the host that it was to be, with
+	// RefusedOrigin.
+	origin, host string
 }
 
 func (e *notAdmitted) Error() string { return e.why.Reason() }
@@ -62,7 +63,7 @@ func (s *Server) admission(ctx *fasthttp.RequestCtx, k *kind, head *requestHead,
 		return a, refused
 	}
 	if len(wish.origin) > 0 && !p.Origins.Admits(string(wish.origin), head.hosts(from)...) {
-		refused.why, refused.origin = policies.RefusedOrigin, string(wish.origin)
+		refused.why, refused.origin, refused.host = policies.RefusedOrigin, string(wish.origin), string(ctx.Host())
 		return a, refused
 	}
 	if refused.why, refused.after = k.tooOften(a.client); refused.why != policies.NotRefused {

@@ -354,6 +354,8 @@ func TestSeatsComeBack(t *testing.T) {
 			if status := client.response().StatusCode; status != http.StatusBadGateway {
 				client.t.Errorf("status %d", status)
 			}
+			upstream.wantEOF() // and is waited for
+			upstream.end()
 		},
 		"client leaves, upstream agrees": func(w *warden, client, upstream *peer) {
 			client.reset()

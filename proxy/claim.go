@@ -65,6 +65,9 @@ func (s *session) claim(id identity, r *dialects.Record, opcode wsframe.Opcode) 
 	go func() {
 		var err error
 		c.lease, err = store.Admit(context.Background(), c, []quota.Limit{limit}, evict)
+		if c.lease.TookOver() {
+			time.Sleep(digestion)
+		}
 		if w.loop.Do(func() { s.claimed(c, err) }) != nil {
 			store.Give(c.lease)
 		}
@@ -85,6 +88,7 @@ func (s *session) claimed(c *claim, err error) {
 		return
 	}
 	if err != nil {
+		s.admission.identity = c.identity
 		s.unclaimed(err)
 		return
 	}
@@ -124,6 +128,11 @@ func (c *claim) Superseded() {
 		}
 	})
 }
+
+// digestion is the time that upstream has for the end of a session before it gets
+// the message of the one that comes after: its event loop may need another turn for
+// the first, and none for the second.
+const digestion = 10 * time.Millisecond
 
 // supersededPatience bounds how long the newer session waits for the older one's
 // message under way.

@@ -36,6 +36,7 @@ var (
 	errTarget       = malformed("request target and Host differ")
 	errFraming      = malformed("ambiguous body length")
 	errEncoding     = malformed("unsupported Transfer-Encoding")
+	errFragment     = malformed("fragment in the request target")
 	errHandshake    = malformed("handshake with a body")
 	errVersion      = &refusal{fasthttp.StatusHTTPVersionNotSupported, "unsupported HTTP version"}
 	errConnect      = &refusal{fasthttp.StatusNotImplemented, "CONNECT is not supported"}
@@ -157,6 +158,9 @@ func checkRequestHead(h *fasthttp.RequestHeader, handshake bool) (requestHead, e
 	if bytes.HasPrefix(target, []byte("//")) && bytes.Contains(target, []byte("://")) {
 		// Only fasthttp takes what is behind the slashes for a host then.
 		return head, errTarget
+	}
+	if handshake && bytes.IndexByte(target, '#') >= 0 { // who cuts it off reads another query
+		return head, errFragment
 	}
 	if target[0] != '/' && target[0] != '*' {
 		// RFC 9112 §3.2.2 has the target win over Host, and not every

@@ -29,7 +29,7 @@ func (s *session) kind() *kind { return s.admission.kind }
 // prepareKinds makes ready what the policies name.
 func (s *Server) prepareKinds() error {
 	s.kinds = make(map[*policies.Policy]*kind)
-	counters := newMetrics(s.registry, s.config.Policies, &s.pressure)
+	counters := s.newMetrics()
 	for i := range s.config.Policies {
 		policy := &s.config.Policies[i]
 		dialect, err := s.config.Dialect(policy.Dialect)

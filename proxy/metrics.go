@@ -1,8 +1,6 @@
 package proxy
 
 import (
-	"sync/atomic"
-
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
@@ -22,8 +20,8 @@ type metrics struct {
 }
 
 // newMetrics registers the counters and returns them for each policy.
-func newMetrics(registerer prometheus.Registerer, list []policies.Policy, pressure *atomic.Uint32) map[*policies.Policy]*metrics {
-	register := promauto.With(registerer)
+func (s *Server) newMetrics() map[*policies.Policy]*metrics {
+	register, list := promauto.With(s.registry), s.config.Policies
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return register.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, append([]string{"policy"}, labels...))
 	}
@@ -35,7 +33,11 @@ func newMetrics(registerer prometheus.Registerer, list []policies.Policy, pressu
 	register.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "wswarden_pressure_step",
 		Help: "How short memory is: from 0, not at all, to 7, at which handshakes are refused.",
-	}, func() float64 { return float64(pressure.Load()) })
+	}, func() float64 { return float64(s.pressure.Load()) })
+	register.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "wswarden_pressure_heap_bytes",
+		Help: "Live heap when that was last found out; 0 where pressure.heap is off.",
+	}, func() float64 { return float64(s.liveHeap.Load()) })
 	all := make(map[*policies.Policy]*metrics, len(list))
 	for i := range list {
 		name := list[i].Name

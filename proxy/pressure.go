@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"log/slog"
 	"runtime"
 	runtimemetrics "runtime/metrics"
 	"time"
@@ -31,7 +32,18 @@ func (s *Server) watchHeap(ctx context.Context) {
 	defer ticker.Stop()
 	heap := newHeap()
 	for {
-		s.press(s.config.Pressure.Next(s.pressed(), heap.live(s.config.Pressure)))
+		live := heap.live(s.config.Pressure)
+		s.liveHeap.Store(live)
+		before, step := s.pressed(), s.config.Pressure.Next(s.pressed(), live)
+		if step != before {
+			level := slog.LevelInfo
+			if step > before {
+				level = slog.LevelWarn
+			}
+			s.log.Log(ctx, level, "memory pressure", "heap", live, "limit", s.config.Pressure.Heap,
+				"step", int(step), "of", int(policies.FullStep), "handshakes_refused", step.Full())
+			s.press(step)
+		}
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
@@ -42,11 +54,7 @@ func (s *Server) watchHeap(ctx context.Context) {
 
 // press sets how short memory is.
 func (s *Server) press(step policies.Step) {
-	before := policies.Step(s.pressure.Swap(uint32(step)))
-	if step == before {
-		return
-	}
-	s.log.Warn("memory pressure", "step", int(step), "before", int(before), "full", step.Full())
+	s.pressure.Store(uint32(step))
 	for _, w := range s.workers {
 		_ = w.loop.Do(func() { w.press(step) })
 	}

@@ -50,6 +50,7 @@ type Server struct {
 	topics   quota.Topics
 	store    quota.Store
 	pressure atomic.Uint32 // a policies.Step
+	liveHeap atomic.Int64  // bytes; 0: it is not watched
 	kinds    map[*policies.Policy]*kind
 
 	// Sessions and handshakes under way. The mutex orders a handshake's

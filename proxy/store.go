@@ -10,7 +10,7 @@ import (
 
 // ErrNoStore is what New returns where the store does not answer in time, and
 // limits must not be left to one replica.
-var ErrNoStore = errors.New("store cannot be reached")
+var ErrNoStore = errors.New("store cannot be used")
 
 // newStore makes the store of connection limits that the configuration asks for.
 func (s *Server) newStore() (quota.Store, error) {
@@ -29,11 +29,13 @@ func (s *Server) newStore() (quota.Store, error) {
 		Log:            s.log,
 		Registerer:     s.registry,
 	})
-	if errors.Is(err, quota.ErrURL) {
+	switch {
+	case errors.Is(err, quota.ErrURL):
 		return nil, fmt.Errorf("store.url: %w", err)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%w within store.connect_timeout of %s: %w; start it, or allow to do without by store.on_failure: allow", ErrNoStore, c.ConnectTimeout, err)
+	case errors.Is(err, quota.ErrRefused):
+		return nil, fmt.Errorf("%w: %w; check store.url and store.cluster", ErrNoStore, err)
+	case err != nil:
+		return nil, fmt.Errorf("%w: it cannot be reached within store.connect_timeout, %s: %w; start it, or allow to do without by store.on_failure: allow", ErrNoStore, c.ConnectTimeout, err)
 	}
 	return store, nil
 }

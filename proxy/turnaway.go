@@ -85,7 +85,7 @@ func (e *notAdmitted) tell(log *slog.Logger, a *admission) {
 		about = append(about, "identity", id)
 	}
 	if e.origin != "" {
-		about = append(about, "origin", e.origin)
+		about = append(about, "origin", e.origin, "host", e.host)
 	}
 	log.Info("handshake refused", append(about, "others_since", told.untold.Swap(0))...)
 }

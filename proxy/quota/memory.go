@@ -45,6 +45,7 @@ type Lease struct {
 	ending     bool
 	superseded bool // the holder was told
 	given      bool
+	tookOver   bool
 	gone       chan struct{} // closed when the lease is given back; nil: nobody waits for that
 	waits      chan struct{} // closed when it is superseded; nil: it waits for nobody
 	goesFor    *Lease        // the last one for whose sake it may have to go
@@ -179,8 +180,13 @@ func (m *Memory) await(ctx context.Context, l *Lease, before []*Lease) error {
 		m.give(l)
 		return ErrSuperseded
 	}
+	l.tookOver = true
 	return nil
 }
+
+// TookOver reports whether somebody had to go for the lease: Admit has waited. It may
+// be called by whom Admit has returned to. A nil lease has not.
+func (l *Lease) TookOver() bool { return l != nil && l.tookOver }
 
 // End is Store's.
 func (m *Memory) End(l *Lease) {

@@ -50,6 +50,7 @@ type Redis struct {
 	options RedisOptions
 	address string // for the log, without a password
 	client  redis.UniversalClient
+	cut     context.CancelFunc // connects no more
 	inbox   *redis.PubSub
 	replica string // 16 random characters
 	local   *Memory
@@ -99,7 +100,10 @@ func NewRedis(ctx context.Context, options RedisOptions) (*Redis, error) {
 	if err := r.connect(ctx); err != nil {
 		if options.Deny {
 			r.disconnect()
-			return nil, fmt.Errorf("store at %s: %w", r.address, err)
+			if isAnswer(err) {
+				return nil, fmt.Errorf("%w: %s says %w", ErrRefused, r.address, err)
+			}
+			return nil, fmt.Errorf("%s: %w", r.address, err)
 		}
 		r.sayDown(err)
 	}
@@ -110,14 +114,17 @@ func NewRedis(ctx context.Context, options RedisOptions) (*Redis, error) {
 
 // openRedis returns a store that counts alone as yet, and has no writer.
 func openRedis(options RedisOptions) (*Redis, error) {
-	client, address, err := newClient(&options)
+	alive, cut := context.WithCancel(context.Background())
+	client, address, err := newClient(alive, &options)
 	if err != nil {
+		cut()
 		return nil, err
 	}
 	r := &Redis{
 		options: options,
 		address: address,
 		client:  client,
+		cut:     cut,
 		replica: random(),
 		local:   NewMemory(options.Takeover),
 		metrics: newRedisMetrics(options.Registerer),
@@ -143,7 +150,7 @@ func (r *Redis) connect(ctx context.Context) error {
 	defer cancel()
 	for {
 		err := r.restore(ctx)
-		if err == nil || !r.options.Deny {
+		if err == nil || !r.options.Deny || isAnswer(err) {
 			return err
 		}
 		select {
@@ -276,6 +283,7 @@ func (r *Redis) Close() error {
 
 // disconnect frees what connects to Redis.
 func (r *Redis) disconnect() {
+	r.cut()
 	_ = r.inbox.Close()
 	_ = r.client.Close()
 	<-r.heard
@@ -317,11 +325,14 @@ func (r *Redis) fail(failures int, err error) {
 }
 
 func (r *Redis) sayDown(err error) {
-	until := "connections are counted by this replica alone"
+	what, until := "store cannot be reached", "connections are counted by this replica alone"
+	if isAnswer(err) {
+		what = "store refuses, see store.url"
+	}
 	if r.options.Deny {
 		until = "limited connections are refused"
 	}
-	r.options.Log.Warn("store cannot be reached; "+until, "address", r.address, "error", err)
+	r.options.Log.Warn(what+"; "+until, "address", r.address, "error", err)
 }
 
 // state returns whether Redis can be asked, and how often it could not.

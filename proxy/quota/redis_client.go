@@ -2,8 +2,11 @@ package quota
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"net"
 	"net/url"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
@@ -13,7 +16,10 @@ import (
 
 // ErrURL never shows the URL: a password with an odd character in it may look like
 // any other part.
-var ErrURL = errors.New("the URL of the store is not one of Redis, such as redis://user:password@127.0.0.1:6379/0")
+var ErrURL = errors.New("not a URL of Redis, or with an option that is not known; write one such as redis://user:password@127.0.0.1:6379/0")
+
+// ErrRefused is what NewRedis returns where Redis answers, but not as it should.
+var ErrRefused = errors.New("Redis refuses")
 
 func init() { redis.SetLogger(silent{}) }
 
@@ -23,8 +29,8 @@ type silent struct{}
 func (silent) Printf(context.Context, string, ...any) {}
 
 // newClient returns a client that waits for nothing longer than the options allow,
-// and makes no request twice by itself. The address is for logs.
-func newClient(o *RedisOptions) (client redis.UniversalClient, address string, err error) {
+// and makes no request twice by itself. It connects to nothing more once alive is done. The address is for logs.
+func newClient(alive context.Context, o *RedisOptions) (client redis.UniversalClient, address string, err error) {
 	u, err := url.Parse(o.URL)
 	if err != nil || u.Host == "" {
 		return nil, "", ErrURL
@@ -40,6 +46,7 @@ func newClient(o *RedisOptions) (client redis.UniversalClient, address string, e
 		c.DialTimeout, c.ReadTimeout, c.WriteTimeout, c.PoolTimeout = o.ConnectTimeout, o.Timeout, o.Timeout, o.Timeout
 		c.MaxRetries, c.DialerRetries = never, once
 		c.DisableIdentity, c.MaintNotificationsConfig = true, quiet
+		c.Dialer = dialer(alive, o.ConnectTimeout, c.TLSConfig)
 		return redis.NewClusterClient(c), u.Host, nil
 	}
 	c, err := redis.ParseURL(o.URL)
@@ -50,7 +57,31 @@ func newClient(o *RedisOptions) (client redis.UniversalClient, address string, e
 	c.DialTimeout, c.ReadTimeout, c.WriteTimeout, c.PoolTimeout = o.ConnectTimeout, o.Timeout, o.Timeout, o.Timeout
 	c.MaxRetries, c.DialerRetries = never, once
 	c.DisableIdentity, c.MaintNotificationsConfig = true, quiet
+	c.Dialer = dialer(alive, o.ConnectTimeout, c.TLSConfig)
 	return redis.NewClient(c), u.Host, nil
+}
+
+// dialer is as the library's own, but that what is under way, a handshake of TLS too,
+// ends with either context.
+func dialer(alive context.Context, timeout time.Duration, config *tls.Config) func(ctx context.Context, network, address string) (net.Conn, error) {
+	plain := &net.Dialer{Timeout: timeout}
+	dial := plain.DialContext
+	if config != nil {
+		dial = (&tls.Dialer{NetDialer: plain, Config: config}).DialContext
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(alive, cancel)()
+		return dial(ctx, network, address)
+	}
+}
+
+// isAnswer reports whether an error is what Redis itself has said, such as that the
+// password is wrong: to wait for it is of no use.
+func isAnswer(err error) bool {
+	var said redis.Error
+	return errors.As(err, &said) && !redis.HasErrorPrefix(err, "LOADING")
 }
 
 // redisMetrics are there from the start, as a rate needs the zero before the first

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -276,6 +277,24 @@ func TestRedisURL(t *testing.T) {
 			} else if strings.Contains(err.Error(), "secret") {
 				t.Errorf("%q: %v", url, err)
 			}
+		}
+	}
+}
+
+// What Redis refuses is not waited for: the remedy is in the URL.
+func TestRedisRefuses(t *testing.T) {
+	t.Parallel()
+	server := miniredis.RunT(t)
+	server.RequireAuth("secret")
+	for _, password := range []string{"", ":wrong@"} {
+		options := replicaOptions(t, "redis://"+password+server.Addr())
+		options.Deny, options.ConnectTimeout = true, 2*patience
+		r, err := NewRedis(t.Context(), options)
+		if err == nil {
+			_ = r.Close()
+		}
+		if !errors.Is(err, ErrRefused) || strings.Contains(err.Error(), "wrong@") {
+			t.Errorf("password %q: %v", password, err)
 		}
 	}
 }

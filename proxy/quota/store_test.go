@@ -40,7 +40,7 @@ func TestStores(t *testing.T) {
 
 // redisHouse opens houses on a Redis.
 func redisHouse(t *testing.T, url string, cluster bool, replicas int) func(*testing.T, time.Duration) *house {
-	client, _, err := newClient(&RedisOptions{URL: url, Cluster: cluster, Timeout: patience, ConnectTimeout: patience})
+	client, _, err := newClient(t.Context(), &RedisOptions{URL: url, Cluster: cluster, Timeout: patience, ConnectTimeout: patience})
 	must(t, err)
 	t.Cleanup(func() { _ = client.Close() })
 	return func(t *testing.T, takeover time.Duration) *house {
