@@ -81,6 +81,7 @@ func TestCloseKeepsOrder(t *testing.T) {
 	upstream.send(upstream.frame(text, "and mine"), upstream.closeFrame(1000, ""))
 	client.want(text, "and mine")
 	client.wantClose(1000, "")
+	client.end()
 	upstream.wantNothing()
 	upstream.end()
 	w.wantEnd(policies.ClientClose, 1000)
