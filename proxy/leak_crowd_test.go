@@ -42,7 +42,7 @@ type scene struct {
 
 func newCrowd(t *testing.T) *crowd {
 	t.Helper()
-	c := &crowd{t: t, buf: make([]byte, 64<<10), open: make(chan struct{}, 1000)}
+	c := &crowd{t: t, buf: make([]byte, 64<<10), open: make(chan struct{}, leakSessions)}
 	var err error
 	if c.loop, err = evloop.New(); err != nil {
 		t.Fatal(err)
