@@ -29,6 +29,7 @@ type admission struct {
 	identity   identity
 	lease      *quota.Lease // nil: nothing is limited
 	identified *claim       // by a message; nil: not yet, or of no matter
+	unclaim    func()       // has a claim that waits for its seat wait no longer; nil: there is none
 
 	// Who holds it now.
 	opening    *opening
@@ -164,6 +165,9 @@ func (a *admission) Superseded() {
 
 // end tells that the session is about to end: it keeps nobody out any more.
 func (a *admission) end() {
+	if a.unclaim != nil {
+		a.unclaim()
+	}
 	a.worker.server.store.End(a.lease)
 	if a.identified != nil {
 		a.worker.server.store.End(a.identified.lease)

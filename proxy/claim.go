@@ -62,9 +62,12 @@ func (s *session) claim(id identity, r *dialects.Record, opcode wsframe.Opcode) 
 	s.waiting = true
 	limit := a.kind.identityLimit(id)
 	store, evict := w.server.store, s.policy.Connections.OnExcess == policies.ExcessEvictOldest
+	ctx, cancel := context.WithCancel(context.Background())
+	a.unclaim = cancel
 	go func() {
+		defer cancel()
 		var err error
-		c.lease, err = store.Admit(context.Background(), c, []quota.Limit{limit}, evict)
+		c.lease, err = store.Admit(ctx, c, []quota.Limit{limit}, evict)
 		if c.lease.TookOver() {
 			time.Sleep(digestion)
 		}
@@ -78,7 +81,7 @@ func (s *session) claim(id identity, r *dialects.Record, opcode wsframe.Opcode) 
 // claimed has the message pass that waited for a seat, or ends the session.
 func (s *session) claimed(c *claim, err error) {
 	store := s.worker.server.store
-	s.waiting = false
+	s.waiting, s.admission.unclaim = false, nil
 	if s.cause != policies.NoCause || s.finishing || c.superseded {
 		store.Give(c.lease)
 		if c.superseded {

@@ -105,6 +105,7 @@ func TestClaimGivenUp(t *testing.T) {
 	secondUp.wantClose(1001, "client_lost")
 	secondUp.answerClose(1001)
 	w.wantEnd(policies.ClientLost, 1001)
+	w.until(func() bool { return w.server.Seats() == 1 }) // while its predecessor has not gone
 	first.wantClose(1008, "superseded")
 	first.answerClose(1008)
 	firstUp.answerClose(1001)

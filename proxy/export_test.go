@@ -17,5 +17,8 @@ func NewPortable(cfg *config.Config, log *slog.Logger) (*Server, error) {
 // LimitedKeys returns how many addresses, identities and policies have a seat.
 func (s *Server) LimitedKeys() int { return s.store.(*quota.Memory).Keys() }
 
+// Seats returns how many seats they have.
+func (s *Server) Seats() int { return s.store.(*quota.Memory).Seats() }
+
 // Press has the server take memory for as short as that.
 func (s *Server) Press(step policies.Step) { s.press(step) }

@@ -262,6 +262,16 @@ func (m *Memory) Keys() int {
 	return len(m.rows)
 }
 
+// Seats returns how many seats there are under all keys.
+func (m *Memory) Seats() (n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.rows {
+		n += r.n
+	}
+	return n
+}
+
 // remove takes a seat out of its row.
 func (m *Memory) remove(s *seat) {
 	r := s.row
