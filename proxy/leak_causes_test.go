@@ -160,6 +160,7 @@ func TestNothingIsLeft(t *testing.T) {
 			w.until(func() bool { return w.server.LimitedKeys() == 1 })
 		}
 		if endings[cause].ahead {
+			c.play(&s, 0) // which upstream it meets
 			claim()
 		}
 		c.play(&s, n)
