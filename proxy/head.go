@@ -310,14 +310,9 @@ func (head *requestHead) clientAddress(p peer, trusted []netip.Prefix) netip.Add
 		return client
 	}
 	var list []byte
-	rest := head.header.RawHeaders()
-	for len(rest) > 2 {
-		line, name, value := cutLine(rest)
-		rest = rest[len(line):]
-		if kindOf(name) == forwardedForHeader {
-			list = append(append(list, ','), value...)
-		}
-	}
+	eachHeader(head.header, fasthttp.HeaderXForwardedFor, func(value []byte) {
+		list = append(append(list, ','), value...)
+	})
 	for len(list) > 0 {
 		last := bytes.LastIndexByte(list, ',')
 		entry := bytes.TrimSpace(list[last+1:])

@@ -1,6 +1,10 @@
 package proxy
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/valyala/fasthttp"
+)
 
 // nextElement cuts the first element off a comma-separated list, RFC 9110
 // §5.6.1. A comma in a quoted string does not end an element.
@@ -133,4 +137,22 @@ func appendLine[N, V string | []byte](dst []byte, name N, value V) []byte {
 	dst = append(dst, ": "...)
 	dst = append(dst, value...)
 	return append(dst, "\r\n"...)
+}
+
+// eachHeader calls found with the value of every header line of that name.
+func eachHeader(h *fasthttp.RequestHeader, name string, found func(value []byte)) {
+	eachLine(h, func(n, value []byte) {
+		if equalFold(n, name) {
+			found(value)
+		}
+	})
+}
+
+// eachLine calls found with the name and the value of every header line.
+func eachLine(h *fasthttp.RequestHeader, found func(name, value []byte)) {
+	for rest := h.RawHeaders(); len(rest) > 2; {
+		line, name, value := cutLine(rest)
+		rest = rest[len(line):]
+		found(name, value)
+	}
 }

@@ -122,21 +122,3 @@ func sameVariable(name []byte, with string) bool {
 	}
 	return true
 }
-
-// eachHeader calls found with the value of every header line of that name.
-func eachHeader(h *fasthttp.RequestHeader, name string, found func(value []byte)) {
-	eachLine(h, func(n, value []byte) {
-		if equalFold(n, name) {
-			found(value)
-		}
-	})
-}
-
-// eachLine calls found with the name and the value of every header line.
-func eachLine(h *fasthttp.RequestHeader, found func(name, value []byte)) {
-	for rest := h.RawHeaders(); len(rest) > 2; {
-		line, name, value := cutLine(rest)
-		rest = rest[len(line):]
-		found(name, value)
-	}
-}

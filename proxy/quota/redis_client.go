@@ -29,7 +29,8 @@ type silent struct{}
 func (silent) Printf(context.Context, string, ...any) {}
 
 // newClient returns a client that waits for nothing longer than the options allow,
-// and makes no request twice by itself. It connects to nothing more once alive is done. The address is for logs.
+// and makes no request twice by itself. It connects to nothing more once alive is
+// done. The address is for logs.
 func newClient(alive context.Context, o *RedisOptions) (client redis.UniversalClient, address string, err error) {
 	u, err := url.Parse(o.URL)
 	if err != nil || u.Host == "" {
