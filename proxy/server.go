@@ -117,7 +117,12 @@ func (s *Server) bind() error {
 	if s.config.Admin.Address == "" {
 		return nil
 	}
-	a, err := admin.New(s.config.Admin.Address, s.ready, s.registry)
+	a, err := admin.New(admin.Options{
+		Address: s.config.Admin.Address,
+		Source:  s,
+		Metrics: s.registry,
+		Log:     s.log,
+	})
 	if err != nil {
 		return fmt.Errorf("admin.address: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -19,25 +20,38 @@ type Server struct {
 	http     http.Server
 }
 
-// New binds address. From any goroutine, ready is asked at each request for
-// /readyz, and metrics at each one for /metrics; without metrics there is no such
-// path.
-func New(address string, ready func() bool, metrics prometheus.Gatherer) (*Server, error) {
-	ln, err := net.Listen("tcp", address)
+// Options are what New needs.
+type Options struct {
+	// Address is host:port.
+	Address string
+	// Token that requests have to carry; empty: none, and then there is no profiling.
+	Token string
+	// Hosts are names beside the address's own by which the server may be called.
+	Hosts []string
+	// Source tells of the sessions.
+	Source Source
+	// Metrics is asked at each request for /metrics; nil: there is no such path.
+	Metrics prometheus.Gatherer
+	Log     *slog.Logger
+}
+
+// New binds the address.
+func New(o Options) (*Server, error) {
+	ln, err := net.Listen("tcp", o.Address)
 	if err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if !ready() {
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if !o.Source.Ready(r.Context()).Ready {
 			http.Error(w, "draining", http.StatusServiceUnavailable)
 			return
 		}
 		_, _ = io.WriteString(w, "ready\n")
 	})
-	if metrics != nil {
-		mux.Handle("GET /metrics", metricsHandler(metrics))
+	if o.Metrics != nil {
+		mux.Handle("GET /metrics", metricsHandler(o.Metrics))
 	}
 	return &Server{listener: ln, http: http.Server{
 		Handler:           mux,
