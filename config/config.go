@@ -35,6 +35,7 @@ type Config struct {
 	Admin          Admin          `mapstructure:"admin"`
 	Drain          Drain          `mapstructure:"drain"`
 	Log            Log            `mapstructure:"log"`
+	Tracing        Tracing        `mapstructure:"tracing"`
 	Store          Store          `mapstructure:"store"`
 	// Pressure sheds sessions before memory runs out.
 	Pressure policies.Pressure `mapstructure:"pressure"`
@@ -73,12 +74,6 @@ func (u Upstream) Address() string {
 		port = "80"
 	}
 	return net.JoinHostPort(parsed.Hostname(), port)
-}
-
-// Admin is the listener for operators.
-type Admin struct {
-	// Address is host:port on a loopback interface. Empty: off.
-	Address string `mapstructure:"address"`
 }
 
 // Drain says how sessions are ended when wswarden shuts down.
@@ -149,7 +144,8 @@ func Default() *Config {
 			CloseCode: policies.CodeServiceRestart,
 			Reason:    "service restart",
 		},
-		Log: Log{Level: "info", Format: "json"},
+		Log:     Log{Level: "info", Format: "json"},
+		Tracing: Tracing{SampleRatio: 1},
 		Store: Store{
 			Kind:            "memory",
 			Lease:           30 * time.Second,

@@ -44,6 +44,10 @@ func TestAcceptedFiles(t *testing.T) {
 		{"admin: {address: \"\"}", func(c *Config) { c.Admin.Address = "" }},
 		{"admin: {address: \"localhost:1\"}", func(c *Config) { c.Admin.Address = "localhost:1" }},
 		{"admin: {address: \"[::1]:1\"}", func(c *Config) { c.Admin.Address = "[::1]:1" }},
+		{"admin: {hosts: [wswarden.internal]}\ntracing: {otlp_endpoint: \"https://a.com/otlp\", sample_ratio: 0.1}", func(c *Config) {
+			c.Admin.Hosts = []string{"wswarden.internal"}
+			c.Tracing = Tracing{Endpoint: "https://a.com/otlp", SampleRatio: 0.1}
+		}},
 		{"drain: {timeout: 1m30s, spread: 0s, close_code: 4000, reason: \"\"}", func(c *Config) {
 			c.Drain = Drain{Timeout: 90 * time.Second, CloseCode: 4000}
 		}},

@@ -128,6 +128,7 @@ func TestEveryKeyHasDefaultAndVariable(t *testing.T) {
 		"policies[].messages.on_excess": "drop", "policies[].inspect.oversize": "forward", "policies[].subscriptions.on_excess": "close",
 		"policies[].release.unsubscribe": "false", "policies[].release.webhook.url": "https://seven",
 		"store.kind": "redis", "store.url": "redis://seven", "store.timeout": "7s", "store.on_failure": "deny", "pressure.heap": "17MiB",
+		"admin.token_file": tokenFile(t, goodToken), "tracing.otlp_endpoint": "https://seven",
 		"policies[].refuse_with": "close", "policies[].connections.identity.from": "header", "policies[].connections.on_excess": "evict_oldest",
 	}
 	besides := map[string][]string{ // which go together
@@ -213,6 +214,8 @@ func TestKeys(t *testing.T) {
 		{"policies[].name", "text", "default, or policy-N of several"},
 		{"policies[].match.path", "text", `""`},
 		{"store.kind", "memory, redis", "memory"},
+		{"admin.hosts", "list of texts", "[]"},
+		{"tracing.sample_ratio", "0 to 1", "1"},
 		{"store.url", "text", `""`},
 		{"pressure.heap", "size", "0"},
 		{"policies[].match.origin", "list of texts", "[]"},

@@ -16,6 +16,7 @@ func FuzzParse(f *testing.F) {
 		upstreamLine + "policies:\n  - dialect: rac\n    subscriptions: {max: 5, deny: [a*]}\n    messages: {rate: 0.5, burst: 2, validate_utf8: true}\n    release: {unsubscribe: false, webhook: {url: http://a, attempts: 1}}\n",
 		upstreamLine + "store: {kind: redis, url: \"redis://:a@b:1/2?c=d\", lease: 9s, on_failure: deny}\npressure: {heap: 1GiB}\n",
 		upstreamLine + "policies:\n  - match: {origin: [\"https://*.a.com\", \"null\"]}\n    refuse_with: close\n    origins: {allow: [\"*\", \"http://[::1]:*\"]}\n    handshakes: {per_ip_rate: 5, burst: 9, total_rate: 50}\n    connections: {max: 9, per_ip: 3, per_identity: 1, identity: {from: header, name: X-User, required: true}, on_excess: evict_oldest}\n",
+		upstreamLine + "admin: {address: \":1\", token_file: /dev/zero, hosts: [a, \"b:1\"]}\ntracing: {otlp_endpoint: \"http://a?b\"}\n",
 		upstreamLine + "store: {kind: redis, url: \"redis://a:/b@c\"}\n",
 		upstreamLine + "dialects:\n  - name: own\n    subscribe:\n      - {match: &m {a.b: 1, \"[0]\": ~}, topic: t, capture: {c: d}, unsubscribe: '{{c}}'}\n    heartbeat: [{match: *m}, {text: ping}]\n",
 		upstreamLine + "dialects: [{name: a, subscribe: [{match: {\"a\\nb\": 1, ? [x] : y}, topic: a..b}]}]\n",

@@ -42,6 +42,7 @@ func (c *Config) check(known Problems) Problems {
 	v.upstream(c)
 	v.admin(c)
 	v.drain(c.Drain)
+	v.tracing(c.Tracing)
 	v.store(c.Store)
 	v.pressure(c.Pressure)
 	v.dialects(c.Dialects)
@@ -184,21 +185,6 @@ func validPort(digits string) bool {
 func (v *validator) aboveZero(key string, d time.Duration, example string) {
 	if d <= 0 {
 		v.wrong(key, "%s is not above zero; write a duration such as %s", d, example)
-	}
-}
-
-func (v *validator) admin(c *Config) {
-	const key = "admin.address"
-	text := c.Admin.Address
-	if text == "" {
-		return
-	}
-	host, port := v.address(key, text, "127.0.0.1:9090")
-	ip, err := netip.ParseAddr(host)
-	if host != "localhost" && (err != nil || !ip.IsLoopback()) {
-		v.wrong(key, "%s is not on loopback, and nothing else is supported yet; write one such as 127.0.0.1:9090", plain(text))
-	} else if port != 0 && slices.Contains(c.Listeners, Listener{Address: text}) {
-		v.wrong(key, "%s is a listener already; use another port", text)
 	}
 }
 

@@ -41,6 +41,8 @@ const (
 	// ConnectionLimit: the client told its identity, which has as many sessions as
 	// the policy allows.
 	ConnectionLimit
+	// Killed: an operator has ended it.
+	Killed
 	// Drain: wswarden is shutting down.
 	Drain
 
@@ -83,6 +85,7 @@ var causeTable = [causes]struct {
 	ProtocolError:     {"protocol_error", CodeProtocolError, CodeGoingAway},
 	Superseded:        {"superseded", CodePolicy, CodeGoingAway},
 	ConnectionLimit:   {"connection_limit", CodePolicy, CodeGoingAway},
+	Killed:            {"killed", CodePolicy, CodeGoingAway},
 	Drain:             {"drain", CodeServiceRestart, CodeGoingAway},
 }
 

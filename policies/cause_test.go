@@ -32,6 +32,7 @@ func TestCauses(t *testing.T) {
 		{policies.ProtocolError, "protocol_error", 1002, 1001},
 		{policies.Superseded, "superseded", 1008, 1001},
 		{policies.ConnectionLimit, "connection_limit", 1008, 1001},
+		{policies.Killed, "killed", 1008, 1001},
 		{policies.Drain, "drain", 1012, 1001},
 	}
 	all := policies.Causes()

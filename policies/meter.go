@@ -31,6 +31,9 @@ type PerSecond float64
 // Limited reports whether there is a rate, so that a Meter is needed.
 func (m *Messages) Limited() bool { return m.Rate > 0 || m.BytesPerSecond > 0 }
 
+// drops reports whether so many messages do not pass if they exceed a limit.
+func (m *Messages) drops(messages int) bool { return messages > 0 && m.OnExcess == ExcessDrop }
+
 // burst returns how many messages may come at once.
 func (m *Messages) burst() float64 {
 	if m.Burst > 0 {
@@ -48,7 +51,8 @@ type Meter struct {
 }
 
 // Charge charges messages, which count when they begin, and bytes of payload,
-// which count as they arrive. It reports whether the limits allow them.
+// which count as they arrive. It reports whether the limits allow them; if not,
+// Exceeded knows which.
 //
 // All is charged in any case, but for messages that exceed a limit under
 // ExcessDrop and the bytes that come with them: they do not reach upstream. Bytes
@@ -57,17 +61,31 @@ type Meter struct {
 func (m *Meter) Charge(limits *Messages, now Moment, messages, bytes int) bool {
 	m.settle(limits, now)
 	before := *m
-	if limits.Rate > 0 {
-		m.messages += float64(messages)
-	}
-	if limits.BytesPerSecond > 0 {
-		m.bytes += float64(bytes)
-	}
+	m.add(limits, messages, bytes)
 	within := m.excess(limits) <= 0
-	if !within && messages > 0 && limits.OnExcess == ExcessDrop {
+	if !within && limits.drops(messages) {
 		*m = before
 	}
 	return within
+}
+
+// Exceeded returns the limit that did not allow the last Charge, which was of so
+// much: of two, the one that it takes longer to be within again. After a Charge that
+// was allowed, it has no meaning.
+func (m *Meter) Exceeded(limits *Messages, messages, bytes int) Limit {
+	charged := *m
+	if limits.drops(messages) {
+		charged.add(limits, messages, bytes)
+	}
+	rate, volume := charged.overRate(limits), charged.overVolume(limits)
+	switch {
+	case max(rate, volume) <= 0:
+		return NoLimit
+	case volume > rate:
+		return LimitMessagesBytesPerSecond
+	default:
+		return LimitMessagesRate
+	}
 }
 
 // Ready returns the moment from which on all that was charged is within the
@@ -92,13 +110,33 @@ func (m *Meter) settle(limits *Messages, now Moment) {
 	m.at = now
 }
 
+// add charges, whatever the limits allow.
+func (m *Meter) add(limits *Messages, messages, bytes int) {
+	if limits.Rate > 0 {
+		m.messages += float64(messages)
+	}
+	if limits.BytesPerSecond > 0 {
+		m.bytes += float64(bytes)
+	}
+}
+
 // excess returns for how many seconds more is owed than may come at once.
 func (m *Meter) excess(limits *Messages) (seconds float64) {
+	return max(m.overRate(limits), m.overVolume(limits))
+}
+
+// overRate is the excess of messages alone; 0 or less if there is none.
+func (m *Meter) overRate(limits *Messages) (seconds float64) {
 	if limits.Rate > 0 {
 		seconds = (m.messages - limits.burst()) / float64(limits.Rate)
 	}
+	return seconds
+}
+
+// overVolume is that of bytes.
+func (m *Meter) overVolume(limits *Messages) (seconds float64) {
 	if limits.BytesPerSecond > 0 {
-		seconds = max(seconds, m.bytes/float64(limits.BytesPerSecond)-1)
+		seconds = m.bytes/float64(limits.BytesPerSecond) - 1
 	}
 	return seconds
 }

@@ -76,6 +76,53 @@ func TestMeter(t *testing.T) {
 	}
 }
 
+// Who may not have charged so much can ask which limit it was, charged or not.
+func TestMeterExceeded(t *testing.T) {
+	t.Parallel()
+	type limits = policies.Messages
+	const rate, volume = policies.LimitMessagesRate, policies.LimitMessagesBytesPerSecond
+	tests := []struct {
+		name            string
+		limits          limits
+		messages, bytes int
+		want            policies.Limit
+	}{
+		{"no limit", limits{}, 1e9, 1e9, policies.NoLimit},
+		{"within", limits{Rate: 10, BytesPerSecond: 1000}, 10, 1000, policies.NoLimit},
+		{"the rate alone", limits{Rate: 10}, 11, 0, rate},
+		{"bytes alone", limits{BytesPerSecond: 1000}, 1, 1001, volume},
+		{"the rate, within bytes", limits{Rate: 10, BytesPerSecond: 1000}, 11, 1000, rate},
+		{"bytes, within the rate", limits{Rate: 10, BytesPerSecond: 1000}, 10, 1001, volume},
+		{"both, the rate for longer", limits{Rate: 10, BytesPerSecond: 1000}, 21, 2000, rate},
+		{"both, bytes for longer", limits{Rate: 10, BytesPerSecond: 1000}, 20, 2100, volume},
+		{"both for as long", limits{Rate: 10, BytesPerSecond: 1000}, 20, 2000, rate},
+		{"bytes of a message that has begun to pass", limits{Rate: 10, BytesPerSecond: 1000}, 0, 2000, volume},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			for _, onExcess := range []policies.Excess{policies.ExcessClose, policies.ExcessDelay, policies.ExcessDrop} {
+				tt.limits.OnExcess = onExcess
+				var m policies.Meter
+				within := m.Charge(&tt.limits, second, tt.messages, tt.bytes)
+				if within != (tt.want == policies.NoLimit) {
+					t.Errorf("%s: within the limits: %v", onExcess, within)
+				}
+				if within {
+					continue
+				}
+				charged := m
+				if got := m.Exceeded(&tt.limits, tt.messages, tt.bytes); got != tt.want {
+					t.Errorf("%s: exceeded %q, want %q", onExcess, got, tt.want)
+				}
+				if m != charged {
+					t.Errorf("%s: a question has changed what is owed", onExcess)
+				}
+			}
+		})
+	}
+}
+
 func TestMeterLimited(t *testing.T) {
 	t.Parallel()
 	for limited, limits := range map[bool][]policies.Messages{
@@ -135,7 +182,7 @@ func TestMeterExtremes(t *testing.T) {
 func TestMeterAllocatesNothing(t *testing.T) {
 	limits := policies.Messages{Rate: 10, BytesPerSecond: 1000, OnExcess: policies.ExcessDrop}
 	var m policies.Meter
-	if n := testing.AllocsPerRun(100, func() { m.Charge(&limits, second, 1, 10); m.Ready(&limits, second) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { m.Charge(&limits, second, 1, 10); m.Exceeded(&limits, 1, 10); m.Ready(&limits, second) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -130,10 +130,17 @@ type Verdict struct {
 
 // Check asks every rule and returns the gravest verdict, and the earliest
 // moment at which the answer can differ without a new event.
-func (p *Policy) Check(f *Facts, now Moment) (Verdict, Moment) {
+func (p *Policy) Check(f *Facts, now Moment) (Verdict, Moment) { return p.ask(f, now, nil) }
+
+// ask is Check, and tells what each rule says unless tell is nil. No other place knows
+// all rules.
+func (p *Policy) ask(f *Facts, now Moment, tell func(rule string, v Verdict, next Moment)) (Verdict, Moment) {
 	var verdict Verdict
 	next := Never
-	consider := func(v Verdict, at Moment) {
+	consider := func(rule string, v Verdict, at Moment) {
+		if tell != nil {
+			tell(rule, v, at)
+		}
 		if verdict.Action == End {
 			return
 		}
@@ -142,12 +149,18 @@ func (p *Policy) Check(f *Facts, now Moment) (Verdict, Moment) {
 		}
 		next = Earlier(next, at)
 	}
-	consider(p.Stall.Check(f, now))
-	consider(p.Heartbeat.Check(f, now))
-	consider(p.UpstreamHeartbeat.Check(f, now))
-	consider(p.FirstMessage.Check(f, now))
-	consider(p.Idle.Check(f, now))
-	consider(p.Lifetime.Check(f, now))
+	v, at := p.Stall.Check(f, now)
+	consider("stall", v, at)
+	v, at = p.Heartbeat.Check(f, now)
+	consider("heartbeat", v, at)
+	v, at = p.UpstreamHeartbeat.Check(f, now)
+	consider("upstream_heartbeat", v, at)
+	v, at = p.FirstMessage.Check(f, now)
+	consider("first_message", v, at)
+	v, at = p.Idle.Check(f, now)
+	consider("idle", v, at)
+	v, at = p.Lifetime.Check(f, now)
+	consider("lifetime", v, at)
 	return verdict, next
 }
 

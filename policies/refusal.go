@@ -39,18 +39,19 @@ var refusalTable = [refusals]struct {
 	status int    // RFC 9110 §15, RFC 6585 §4
 	code   uint16 // of the close frame, under RefuseWithClose
 	reason string // for the client
+	limit  Limit
 }{
-	RefusedOrigin:      {"origin", 403, CodePolicy, "origin not allowed"},
-	RefusedIdentity:    {"identity", 403, CodePolicy, "no identity, or more than one"},
-	RefusedIPRate:      {"per_ip_rate", 429, CodeTryAgainLater, "too many handshakes from this address"},
-	RefusedTotalRate:   {"total_rate", 503, CodeTryAgainLater, "too many handshakes"},
-	RefusedMax:         {"max", 503, CodeTryAgainLater, "too many connections"},
-	RefusedPerIP:       {"per_ip", 429, CodePolicy, "too many connections from this address"},
-	RefusedPerIdentity: {"per_identity", 429, CodePolicy, "too many connections of this identity"},
-	RefusedTakeover:    {"takeover", 503, CodeTryAgainLater, "the session before did not end in time"},
-	RefusedSuperseded:  {"superseded", 429, CodePolicy, "superseded by a newer connection"},
-	RefusedStore:       {"store", 503, CodeTryAgainLater, "limits cannot be checked"},
-	RefusedPressure:    {"pressure", 503, CodeTryAgainLater, "memory is short"},
+	RefusedOrigin:      {"origin", 403, CodePolicy, "origin not allowed", NoLimit},
+	RefusedIdentity:    {"identity", 403, CodePolicy, "no identity, or more than one", NoLimit},
+	RefusedIPRate:      {"per_ip_rate", 429, CodeTryAgainLater, "too many handshakes from this address", LimitHandshakesPerIPRate},
+	RefusedTotalRate:   {"total_rate", 503, CodeTryAgainLater, "too many handshakes", LimitHandshakesTotalRate},
+	RefusedMax:         {"max", 503, CodeTryAgainLater, "too many connections", LimitConnectionsMax},
+	RefusedPerIP:       {"per_ip", 429, CodePolicy, "too many connections from this address", LimitConnectionsPerIP},
+	RefusedPerIdentity: {"per_identity", 429, CodePolicy, "too many connections of this identity", LimitConnectionsPerIdentity},
+	RefusedTakeover:    {"takeover", 503, CodeTryAgainLater, "the session before did not end in time", NoLimit},
+	RefusedSuperseded:  {"superseded", 429, CodePolicy, "superseded by a newer connection", NoLimit},
+	RefusedStore:       {"store", 503, CodeTryAgainLater, "limits cannot be checked", NoLimit},
+	RefusedPressure:    {"pressure", 503, CodeTryAgainLater, "memory is short", NoLimit},
 }
 
 // String returns the refusal's word as it stands in logs and metrics.
@@ -65,6 +66,12 @@ func (r Refusal) CloseCode() uint16 { return refusalTable[r].code }
 
 // Reason returns what the client is told.
 func (r Refusal) Reason() string { return refusalTable[r].reason }
+
+// Limit returns the limit that the handshake has hit. NoLimit: it has done nothing too
+// much (origin, identity), or has been given a seat that it could not keep (takeover,
+// superseded), or nobody knows of any (store), or it is the process that has too much
+// to bear (pressure).
+func (r Refusal) Limit() Limit { return refusalTable[r].limit }
 
 // Refusals returns every reason for which a handshake can be refused.
 func Refusals() []Refusal {

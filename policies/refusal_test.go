@@ -17,18 +17,19 @@ func TestRefusals(t *testing.T) {
 		name    string
 		status  int
 		code    uint16
+		limit   policies.Limit
 	}{
-		{policies.RefusedOrigin, "origin", 403, 1008},
-		{policies.RefusedIdentity, "identity", 403, 1008},
-		{policies.RefusedIPRate, "per_ip_rate", 429, 1013},
-		{policies.RefusedTotalRate, "total_rate", 503, 1013},
-		{policies.RefusedMax, "max", 503, 1013},
-		{policies.RefusedPerIP, "per_ip", 429, 1008},
-		{policies.RefusedPerIdentity, "per_identity", 429, 1008},
-		{policies.RefusedTakeover, "takeover", 503, 1013},
-		{policies.RefusedSuperseded, "superseded", 429, 1008},
-		{policies.RefusedStore, "store", 503, 1013},
-		{policies.RefusedPressure, "pressure", 503, 1013},
+		{policies.RefusedOrigin, "origin", 403, 1008, policies.NoLimit},
+		{policies.RefusedIdentity, "identity", 403, 1008, policies.NoLimit},
+		{policies.RefusedIPRate, "per_ip_rate", 429, 1013, policies.LimitHandshakesPerIPRate},
+		{policies.RefusedTotalRate, "total_rate", 503, 1013, policies.LimitHandshakesTotalRate},
+		{policies.RefusedMax, "max", 503, 1013, policies.LimitConnectionsMax},
+		{policies.RefusedPerIP, "per_ip", 429, 1008, policies.LimitConnectionsPerIP},
+		{policies.RefusedPerIdentity, "per_identity", 429, 1008, policies.LimitConnectionsPerIdentity},
+		{policies.RefusedTakeover, "takeover", 503, 1013, policies.NoLimit},
+		{policies.RefusedSuperseded, "superseded", 429, 1008, policies.NoLimit},
+		{policies.RefusedStore, "store", 503, 1013, policies.NoLimit},
+		{policies.RefusedPressure, "pressure", 503, 1013, policies.NoLimit},
 	}
 	all := policies.Refusals()
 	if len(all) != len(want) {
@@ -36,8 +37,8 @@ func TestRefusals(t *testing.T) {
 	}
 	for i, w := range want {
 		r := w.refusal
-		if all[i] != r || r.String() != w.name || r.Status() != w.status || r.CloseCode() != w.code {
-			t.Errorf("%s: %d and %d, want %s: %d and %d", r, r.Status(), r.CloseCode(), w.name, w.status, w.code)
+		if all[i] != r || r.String() != w.name || r.Status() != w.status || r.CloseCode() != w.code || r.Limit() != w.limit {
+			t.Errorf("%s: %d, %d and %q, want %s: %d, %d and %q", r, r.Status(), r.CloseCode(), r.Limit(), w.name, w.status, w.code, w.limit)
 		}
 		if !policies.ValidCloseCode(r.CloseCode()) {
 			t.Errorf("%s: code %d may not be sent", r, r.CloseCode())

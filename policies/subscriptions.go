@@ -36,6 +36,8 @@ type Admission struct {
 	Evict bool
 	// End: the session ends with SubscriptionLimit.
 	End bool
+	// Limit that the record has hit; NoLimit: it passes, or is refused for what it is.
+	Limit Limit
 	// Reason is set unless the record passes: short, and fit for a close frame.
 	Reason string
 }
@@ -47,7 +49,7 @@ func (s *Subscriptions) Judge(t *Tracker, r *dialects.Record) Admission {
 	case !r.Rule.Usable(r):
 		return Admission{Refuse: true, Reason: dialects.ErrUnreadable.Error()}
 	case !s.allows(r.Topic):
-		return s.exceeded("topic not allowed")
+		return s.exceeded(LimitSubscriptionsAllow, "topic not allowed")
 	case t.Taken(r):
 		return Admission{Refuse: true, Reason: "id already in use"}
 	case t.Used(r):
@@ -55,7 +57,7 @@ func (s *Subscriptions) Judge(t *Tracker, r *dialects.Record) Admission {
 	case s.Max <= 0 || t.Len() < s.Max || t.Has(r):
 		return Admission{}
 	}
-	verdict := s.exceeded(fmt.Sprintf("limit of %s reached", plural(s.Max, "subscription")))
+	verdict := s.exceeded(LimitSubscriptionsMax, fmt.Sprintf("limit of %s reached", plural(s.Max, "subscription")))
 	if s.OnExcess == ExcessEvictOldest {
 		verdict.Refuse, verdict.Evict = false, true
 	}
@@ -65,13 +67,13 @@ func (s *Subscriptions) Judge(t *Tracker, r *dialects.Record) Admission {
 // TopicFull is the answer to a Subscribe record that has passed Judge, for a topic
 // that MaxPerTopic other sessions are on.
 func (s *Subscriptions) TopicFull() Admission {
-	return s.exceeded(fmt.Sprintf("limit of %s on this topic reached", plural(s.MaxPerTopic, "session")))
+	return s.exceeded(LimitSubscriptionsMaxPerTopic, fmt.Sprintf("limit of %s on this topic reached", plural(s.MaxPerTopic, "session")))
 }
 
 // exceeded refuses, or ends the session.
-func (s *Subscriptions) exceeded(reason string) Admission {
+func (s *Subscriptions) exceeded(limit Limit, reason string) Admission {
 	end := s.OnExcess == ExcessClose
-	return Admission{Refuse: !end, End: end, Reason: reason}
+	return Admission{Refuse: !end, End: end, Limit: limit, Reason: reason}
 }
 
 func (s *Subscriptions) allows(topic dialects.Value) bool {

@@ -11,11 +11,21 @@ func TestJudge(t *testing.T) {
 	t.Parallel()
 	const reject, end, evict = policies.ExcessReject, policies.ExcessClose, policies.ExcessEvictOldest
 	pass := policies.Admission{}
-	refused := func(reason string) policies.Admission { return policies.Admission{Refuse: true, Reason: reason} }
-	ended := func(reason string) policies.Admission { return policies.Admission{End: true, Reason: reason} }
-	evicted := func(reason string) policies.Admission { return policies.Admission{Evict: true, Reason: reason} }
 	const full, unreadable, notAllowed = "limit of 2 subscriptions reached", "message cannot be read with certainty", "topic not allowed"
 	const inUse = "id already in use"
+	limits := map[string]policies.Limit{
+		full: policies.LimitSubscriptionsMax, "limit of 1 subscription reached": policies.LimitSubscriptionsMax,
+		notAllowed: policies.LimitSubscriptionsAllow,
+	}
+	refused := func(reason string) policies.Admission {
+		return policies.Admission{Refuse: true, Limit: limits[reason], Reason: reason}
+	}
+	ended := func(reason string) policies.Admission {
+		return policies.Admission{End: true, Limit: limits[reason], Reason: reason}
+	}
+	evicted := func(reason string) policies.Admission {
+		return policies.Admission{Evict: true, Limit: limits[reason], Reason: reason}
+	}
 
 	limit := func(onExcess policies.Excess) policies.Subscriptions {
 		return policies.Subscriptions{Max: 2, OnExcess: onExcess}
@@ -130,12 +140,12 @@ func TestJudgeIDsUsedOnce(t *testing.T) {
 
 func TestTopicFull(t *testing.T) {
 	t.Parallel()
-	const reason = "limit of 3 sessions on this topic reached"
+	const limit, reason = policies.LimitSubscriptionsMaxPerTopic, "limit of 3 sessions on this topic reached"
 	for onExcess, want := range map[policies.Excess]policies.Admission{
-		policies.ExcessReject:      {Refuse: true, Reason: reason},
-		policies.ExcessEvictOldest: {Refuse: true, Reason: reason}, // an eviction would not help
-		policies.ExcessClose:       {End: true, Reason: reason},
-		"":                         {Refuse: true, Reason: reason},
+		policies.ExcessReject:      {Refuse: true, Limit: limit, Reason: reason},
+		policies.ExcessEvictOldest: {Refuse: true, Limit: limit, Reason: reason}, // an eviction would not help
+		policies.ExcessClose:       {End: true, Limit: limit, Reason: reason},
+		"":                         {Refuse: true, Limit: limit, Reason: reason},
 	} {
 		rule := policies.Subscriptions{MaxPerTopic: 3, OnExcess: onExcess}
 		if got := rule.TopicFull(); got != want {

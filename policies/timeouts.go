@@ -69,10 +69,7 @@ type Stall struct {
 
 // Check asks for the end with Stalled.
 func (r Stall) Check(f *Facts, now Moment) (Verdict, Moment) {
-	since := Never
-	for _, at := range [...]Moment{f.ClientWaits, f.UpstreamWaits, f.ClientQueued, f.UpstreamQueued} {
-		since = Earlier(since, at)
-	}
+	since := Earlier(Earlier(f.ClientWaits, f.UpstreamWaits), Earlier(f.ClientQueued, f.UpstreamQueued))
 	if r.Timeout <= 0 || since == Never {
 		return Verdict{}, Never
 	}

@@ -113,9 +113,12 @@ func (s *session) claimed(c *claim, err error) {
 func (s *session) unclaimed(err error) {
 	verdict := policies.Verdict{Cause: policies.ConnectionLimit, Code: s.policy.Connections.CloseCode}
 	var full *quota.FullError
-	if errors.Is(err, quota.ErrSuperseded) {
+	switch {
+	case errors.Is(err, quota.ErrSuperseded):
 		verdict.Cause = policies.Superseded
-	} else if !errors.As(err, &full) {
+	case errors.As(err, &full):
+		s.hit(policies.LimitConnectionsPerIdentity)
+	default:
 		verdict.Code = policies.CodeTryAgainLater
 	}
 	s.end(verdict, refusalOf(err, []policies.Refusal{policies.RefusedPerIdentity}).Reason())

@@ -150,6 +150,7 @@ func TestServiceWhileDraining(t *testing.T) {
 	if status := w.get(admin + "/readyz"); status != http.StatusOK {
 		t.Errorf("ready: status %d", status)
 	}
+	w.accept().end() // whether upstream is there was found out by asking it
 	client, upstream := w.open()
 	client.send(client.frame(textBegins, "wait for me"))
 	upstream.want(textBegins, "wait for me")

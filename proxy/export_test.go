@@ -1,10 +1,12 @@
 package proxy
 
 import (
+	"context"
 	"log/slog"
 
 	"wswarden/config"
 	"wswarden/policies"
+	"wswarden/proxy/admin/api"
 	"wswarden/proxy/evloop"
 	"wswarden/proxy/quota"
 )
@@ -19,6 +21,12 @@ func (s *Server) LimitedKeys() int { return s.store.(*quota.Memory).Keys() }
 
 // Seats returns how many seats they have.
 func (s *Server) Seats() int { return s.store.(*quota.Memory).Seats() }
+
+// Kill ends all sessions of a policy, or of all if it is empty, as an operator would,
+// and returns how many.
+func (s *Server) Kill(policy string) int {
+	return operator{s}.End(context.Background(), api.Filter{Policy: policy}, 0, "")
+}
 
 // Press has the server take memory for as short as that.
 func (s *Server) Press(step policies.Step) { s.press(step) }

@@ -9,6 +9,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"wswarden/policies"
+	"wswarden/proxy/admin/api"
 )
 
 // isHandshake reports whether a request asks for a WebSocket, well-formed or
@@ -168,6 +169,7 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx) (*opening, error) {
 		s.log.Warn("upstream's name not resolved", "error", err)
 		return nil, errUnreachable
 	}
+	head.session = api.ID(o.admission.id).String()
 	o.request = head.appendTo(make([]byte, 0, len(h.RawHeaders())+256), from, true)
 	return o, nil
 }

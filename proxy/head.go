@@ -87,7 +87,15 @@ type requestHead struct {
 
 	// alone is set for a handshake under a policy that needs messages one by one.
 	alone bool
+
+	// For upstream: the session's id, and what replaces the client's trace context.
+	// Empty: nothing.
+	session                 string
+	traceparent, tracestate string
 }
+
+// sessionHeader tells both peers the session's id, as it is in logs.
+const sessionHeader = "X-Wswarden-Session"
 
 // checkRequestHead returns a *refusal for a head that fasthttp takes although
 // another parser could read it differently: RFC 9112 §3.2, §5, §6.3. A
@@ -213,6 +221,10 @@ func (head *requestHead) appendTo(dst []byte, p peer, handshake bool) []byte {
 			continue
 		case teHeader:
 			continue
+		case traceHeader:
+			if head.traceparent != "" || head.namesHeaders && connectionNames(h.RawHeaders(), name) {
+				continue
+			}
 		case expectHeader:
 			if !h.IsHTTP11() { // RFC 9110 §10.1.1
 				continue
@@ -268,13 +280,20 @@ func (head *requestHead) appendTo(dst []byte, p peer, handshake bool) []byte {
 	if (!p.trusted || !head.forwardedHost) && head.hasHost {
 		dst = appendLine(dst, "X-Forwarded-Host", h.Host())
 	}
+	for _, own := range [...]struct{ name, value string }{
+		{sessionHeader, head.session}, {"traceparent", head.traceparent}, {"tracestate", head.tracestate},
+	} {
+		if own.value != "" {
+			dst = appendLine(dst, own.name, own.value)
+		}
+	}
 	return append(dst, "\r\n"...)
 }
 
 // passes reports whether upstream gets a header line of that name.
 func (head *requestHead) passes(name []byte, p peer) bool {
 	switch kindOf(name) {
-	case plainHeader:
+	case plainHeader, traceHeader:
 		return !head.namesHeaders || !connectionNames(head.header.RawHeaders(), name)
 	case hopByHop, connectionHeader, upgradeHeader, teHeader:
 		return false

@@ -15,6 +15,7 @@ const (
 	upgradeHeader
 	teHeader
 	expectHeader
+	traceHeader // W3C Trace Context
 	hostHeader
 	contentLengthHeader
 	transferEncodingHeader
@@ -40,6 +41,9 @@ var headerKinds = func() (byLength [25][]namedKind) {
 		"x-forwarded-for":          forwardedForHeader,
 		"x-forwarded-proto":        forwardedProtoHeader,
 		"x-forwarded-host":         forwardedHostHeader,
+		"x-wswarden-session":       hopByHop, // wswarden's own, on each hop
+		"traceparent":              traceHeader,
+		"tracestate":               traceHeader,
 		"sec-websocket-extensions": extensionsHeader,
 		"authorization":            keptHeader,
 		"cache-control":            keptHeader,

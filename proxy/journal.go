@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -18,7 +17,8 @@ type journal struct {
 
 type journalQueue struct {
 	entries chan journalEntry
-	dropped atomic.Uint64
+	dropped atomic.Uint64 // since the log was last told
+	lost    atomic.Uint64 // in all
 	closing chan struct{}
 	done    chan struct{}
 }
@@ -47,6 +47,7 @@ func (j *journal) Handle(_ context.Context, r slog.Record) error {
 	case j.entries <- journalEntry{j.Handler, r}:
 	default:
 		j.dropped.Add(1)
+		j.lost.Add(1)
 	}
 	return nil
 }
@@ -96,30 +97,4 @@ func (q *journalQueue) write(e journalEntry) {
 		r.AddAttrs(slog.Uint64("records", n))
 		_ = e.handler.Handle(context.Background(), r)
 	}
-}
-
-// ended is called by a worker for each session it has forgotten.
-func (s *Server) ended(e *session) {
-	defer s.leave()
-	e.kind().ended[e.cause].Inc()
-	if !s.log.Enabled(context.Background(), slog.LevelInfo) {
-		return
-	}
-	attributes := []slog.Attr{
-		slog.String("session", fmt.Sprintf("%016x", e.admission.id)),
-		slog.String("policy", e.policy.Name),
-		slog.String("client", e.admission.client.String()),
-		slog.String("cause", e.cause.String()),
-		slog.Int("close_code", int(e.code)),
-		slog.String("duration", (e.worker.loop.Now() - e.facts.Opened).Round(time.Millisecond).String()),
-	}
-	if e.subscribed != nil {
-		attributes = append(attributes,
-			slog.Int("subscriptions", e.subscribed.release.subscriptions),
-			slog.Int("unsubscribed", e.subscribed.release.unsubscribed))
-	}
-	if id := e.admission.identityText(); id != "" {
-		attributes = append(attributes, slog.String("identity", id))
-	}
-	s.log.LogAttrs(context.Background(), slog.LevelInfo, "session ended", attributes...)
 }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"time"
 
 	"wswarden/policies"
@@ -15,6 +16,7 @@ import (
 type kind struct {
 	*metrics
 	policy  *policies.Policy
+	tallies []tally           // by worker
 	dialect *dialects.Dialect // nil: unknown
 	webhook *webhook.Hook     // nil: off
 
@@ -25,6 +27,9 @@ type kind struct {
 
 // kind returns what s has in common with others.
 func (s *session) kind() *kind { return s.admission.kind }
+
+// tally returns where a worker counts what its sessions of this kind do.
+func (k *kind) tally(w *worker) *tally { return &k.tallies[w.number] }
 
 // prepareKinds makes ready what the policies name.
 func (s *Server) prepareKinds() error {
@@ -39,6 +44,7 @@ func (s *Server) prepareKinds() error {
 		k := &kind{
 			metrics: counters[policy],
 			policy:  policy,
+			tallies: make([]tally, runtime.GOMAXPROCS(0)),
 			dialect: dialect,
 			webhook: s.reporter.Hook(policy.Name, policy.Release.Webhook),
 

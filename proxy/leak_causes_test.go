@@ -108,6 +108,10 @@ var endings = map[policies.Cause]struct {
 		code:   1008,
 		ahead:  true,
 	},
+	policies.Killed: {
+		scene: scene{clientOpen: sayHello},
+		code:  1008,
+	},
 	policies.ProtocolError: {
 		scene: scene{clientOpen: func(e *extra) { e.sayFrame(0x83, "reserved opcode") }},
 		code:  1002,
@@ -162,6 +166,17 @@ func TestNothingIsLeft(t *testing.T) {
 		if endings[cause].ahead {
 			c.play(&s, 0) // which upstream it meets
 			claim()
+		}
+		if cause == policies.Killed {
+			for len(c.open) > 0 {
+				<-c.open // of other scenes
+			}
+			go func() {
+				for range n {
+					<-c.open
+					w.server.Kill(cause.String())
+				}
+			}()
 		}
 		c.play(&s, n)
 		for i := range n {

@@ -15,6 +15,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"wswarden/policies"
+	"wswarden/proxy/admin/api"
 	"wswarden/proxy/evloop"
 )
 
@@ -233,6 +234,7 @@ func (o *opening) checkAnswer(head []byte) (forClient []byte, deflate bool, refu
 	case !accepted:
 		return nil, false, errAccept
 	}
+	forClient = appendLine(forClient, sessionHeader, api.ID(o.admission.id).String())
 	return append(forClient, "\r\n"...), deflate, nil
 }
 

@@ -3,32 +3,255 @@ package proxy
 import (
 	"context"
 	"iter"
+	"time"
 
+	"wswarden/config"
+	"wswarden/policies"
 	"wswarden/proxy/admin/api"
+	"wswarden/proxy/evloop"
 )
 
-// What operators ask for: admin.Source.
+// operator is what the admin API tells of and acts upon: it is an admin.Source.
+type operator struct{ *Server }
 
-func (s *Server) Sessions(ctx context.Context, f api.Filter) iter.Seq[[]api.Session] {
-	return func(func([]api.Session) bool) {}
+// Sessions implements admin.Source.
+func (o operator) Sessions(ctx context.Context, f api.Filter) iter.Seq[[]api.Session] {
+	return func(yield func([]api.Session) bool) {
+		var batch []api.Session
+		for _, w := range o.workers {
+			more := true
+			add := func(_ *session, row *api.Session) int {
+				batch = append(batch, *row)
+				return 0
+			}
+			o.scan(ctx, w, f, add, func() bool {
+				if len(batch) > 0 {
+					more = yield(batch)
+				}
+				batch = batch[:0]
+				return more
+			})
+			if !more || ctx.Err() != nil {
+				return
+			}
+		}
+	}
 }
 
-func (s *Server) Session(ctx context.Context, id api.ID) (api.Detail, bool) {
-	return api.Detail{}, false
+// scan has visit called for each session of a worker that fits: see scanWorker. What
+// visit returns is how much work it was.
+func (o operator) scan(ctx context.Context, w *worker, f api.Filter, visit func(*session, *api.Session) int, pause func() bool) {
+	var row api.Session
+	scanWorker(ctx, w, func(s *session) int {
+		if f.Policy != "" && f.Policy != s.policy.Name {
+			return 0
+		}
+		s.describe(&row)
+		if !f.Fits(&row) {
+			return 0
+		}
+		work := 0
+		if f.Topic != "" {
+			var found bool
+			if found, work = s.subscribedToTopic(f.Topic); !found {
+				return work
+			}
+		}
+		return work + visit(s, &row)
+	}, pause)
 }
 
-func (s *Server) EndOne(ctx context.Context, id api.ID, code uint16, reason string) bool {
+// find has visit called on the loop of the session that has the id.
+func (o operator) find(ctx context.Context, id api.ID, visit func(*session)) (found bool) {
+	for _, w := range o.workers {
+		scanWorker(ctx, w, func(s *session) int {
+			if api.ID(s.admission.id) == id {
+				found = true
+				visit(s)
+			}
+			return 0
+		}, func() bool { return !found })
+		if found {
+			return true
+		}
+	}
 	return false
 }
 
-func (s *Server) End(ctx context.Context, f api.Filter, code uint16, reason string) int { return 0 }
+// Session implements admin.Source.
+func (o operator) Session(ctx context.Context, id api.ID) (d api.Detail, found bool) {
+	found = o.find(ctx, id, func(s *session) { d = s.detail() })
+	return d, found
+}
 
-func (s *Server) Topics(ctx context.Context, f api.Filter) ([]api.Topic, bool) { return nil, false }
+// EndOne implements admin.Source.
+func (o operator) EndOne(ctx context.Context, id api.ID, code uint16, reason string) bool {
+	return o.find(ctx, id, func(s *session) { s.kill(code, reason) })
+}
 
-func (s *Server) Events(ctx context.Context, replay int) <-chan api.Event { return nil }
+// End implements admin.Source.
+func (o operator) End(ctx context.Context, f api.Filter, code uint16, reason string) (ended int) {
+	for _, w := range o.workers {
+		kill := func(s *session, _ *api.Session) int {
+			if s.kill(code, reason) {
+				ended++
+			}
+			return scanStep // close frames are written
+		}
+		o.scan(ctx, w, f, kill, func() bool { return true })
+	}
+	return ended
+}
 
-func (s *Server) Drain() api.Draining { return api.Draining{} }
+// kill has the session end as soon as no message is under way; false: it ends
+// already.
+func (s *session) kill(code uint16, reason string) bool {
+	if s.cause != policies.NoCause || s.finishing {
+		return false
+	}
+	s.ending.reason = reason
+	s.finish(policies.Verdict{Action: policies.End, Cause: policies.Killed, Code: code}, s.worker.loop.Now()+s.policy.Release.Grace)
+	return true
+}
 
-func (s *Server) Policies() []api.Policy { return nil }
+// Events implements admin.Source.
+func (o operator) Events(ctx context.Context, replay int) <-chan api.Event {
+	return o.events.watch(ctx, replay)
+}
 
-func (s *Server) Ready(context.Context) api.Readiness { return api.Readiness{Ready: s.ready()} }
+// Drain implements admin.Source.
+func (o operator) Drain() api.Draining {
+	d := api.Draining{Timeout: api.InSeconds(o.config.Drain.Timeout), Already: !o.ready()}
+	o.askDrain()
+	for _, k := range o.kinds {
+		d.Sessions += int(k.sum().live)
+	}
+	return d
+}
+
+// Policies implements admin.Source.
+func (o operator) Policies() []api.Policy {
+	list := make([]api.Policy, len(o.config.Policies))
+	for i := range list {
+		p := &o.config.Policies[i]
+		list[i] = api.Policy{Name: p.Name, Mode: modeEnforce, Sessions: int(o.kinds[p].sum().live), Settings: config.Settings(p)}
+	}
+	return list
+}
+
+// describe fills in what a listing has of the session. It is called on the loop.
+func (s *session) describe(row *api.Session) {
+	now, server := evloop.Now(), s.worker.server
+	active := max(s.facts.Opened, s.facts.Message)
+	*row = api.Session{
+		ID:               api.ID(s.admission.id),
+		Policy:           s.policy.Name,
+		Address:          s.admission.client,
+		Identity:         s.admission.identityText(),
+		State:            api.StateOpen,
+		Opened:           server.wall(s.facts.Opened),
+		Active:           server.wall(active),
+		Age:              api.InSeconds(now - s.facts.Opened),
+		Idle:             api.InSeconds(now - active),
+		ClientToUpstream: s.client.flow.forAPI(),
+		UpstreamToClient: s.upstream.flow.forAPI(),
+		Ping:             api.InSeconds(s.client.trips.latest()),
+	}
+	if s.subscribed != nil {
+		row.Subscriptions = s.subscribed.tracker.Len()
+	}
+	switch {
+	case s.cause != policies.NoCause:
+		row.State, row.Cause = api.StateClosing, s.cause.String()
+	case s.finishing:
+		row.State, row.Cause = api.StateFinishing, s.wish.Cause.String()
+	case s.waiting:
+		row.State = api.StateWaiting
+	}
+}
+
+// detail is all that there is to say of the session. It is called on the loop.
+func (s *session) detail() (d api.Detail) {
+	s.describe(&d.Session)
+	at := func(m policies.Moment) *time.Time {
+		if m == policies.Never {
+			return nil
+		}
+		t := s.worker.server.wall(m)
+		return &t
+	}
+	f := &s.facts
+	d.Times = api.Times{
+		FirstMessage:  at(f.ClientMessage),
+		Message:       at(f.Message),
+		ClientFrame:   at(f.ClientFrame),
+		UpstreamFrame: at(f.UpstreamFrame),
+		ClientPing:    at(f.ClientPing),
+		ClientPong:    at(f.ClientPong),
+		UpstreamPing:  at(f.UpstreamPing),
+		ClientWaits:   at(policies.Earlier(f.ClientWaits, f.ClientQueued)),
+		UpstreamWaits: at(policies.Earlier(f.UpstreamWaits, f.UpstreamQueued)),
+		Resumes:       at(s.resumeAt),
+	}
+	d.ClientPings, d.UpstreamPings = s.client.trips.forAPI(), s.upstream.trips.forAPI()
+	d.SubscribedTo = []api.Subscription{}
+	if s.subscribed != nil {
+		for sub := range s.subscribed.tracker.All() {
+			if len(d.SubscribedTo) == api.MaxSubscriptions {
+				break
+			}
+			d.SubscribedTo = append(d.SubscribedTo, api.Subscription{
+				Topic: string(sub.AppendTopic(nil)),
+				State: string(stateOf(sub, s.subscribed)),
+			})
+		}
+	}
+	d.Next = []api.Forecast{}
+	if s.cause != policies.NoCause || s.finishing {
+		d.Times.Deadline = at(s.deadline)
+		return d
+	}
+	now := evloop.Now()
+	forecasts := s.policy.Forecasts(f, now)
+	if s.drainAt != policies.Never {
+		verdict := policies.Verdict{Action: policies.End, Cause: policies.Drain, Code: s.worker.server.config.Drain.CloseCode}
+		forecasts = append(forecasts, policies.Forecast{Rule: "drain", Verdict: verdict, At: s.drainAt})
+	}
+	for _, forecast := range forecasts {
+		d.Next = append(d.Next, s.forAPI(forecast, now))
+	}
+	return d
+}
+
+func (s *session) forAPI(forecast policies.Forecast, now policies.Moment) api.Forecast {
+	f := api.Forecast{
+		Rule: forecast.Rule,
+		At:   s.worker.server.wall(forecast.At),
+		In:   api.InSeconds(max(0, forecast.At-now)),
+	}
+	switch forecast.Verdict.Action {
+	case policies.PingClient:
+		f.Action = "ping_client"
+	case policies.PingUpstream:
+		f.Action = "ping_upstream"
+	case policies.End:
+		f.Action, f.Cause = "end", forecast.Verdict.Cause.String()
+		if f.CloseCode = forecast.Verdict.Code; f.CloseCode == 0 {
+			f.CloseCode, _ = forecast.Verdict.Cause.Codes()
+		}
+	}
+	return f
+}
+
+func (f flow) forAPI() api.Flow { return api.Flow{Messages: f.messages, Bytes: f.bytes} }
+
+func (r *roundTrips) forAPI() api.RoundTrips {
+	seconds := func(micros uint32) api.Seconds { return api.InSeconds(time.Duration(micros) * time.Microsecond) }
+	return api.RoundTrips{
+		Count: r.count,
+		Last:  seconds(r.last),
+		Least: seconds(r.least),
+		Most:  seconds(r.most),
+		Mean:  api.InSeconds(r.mean()),
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 )
 
@@ -70,6 +71,8 @@ type forwarder struct {
 	responseTimeout time.Duration
 	trusted         []netip.Prefix
 	log             *slog.Logger
+	dials           *dials
+	requests        *httpRequests
 
 	mu     sync.Mutex
 	idle   []*upstreamConn // the one used last comes last
@@ -77,21 +80,34 @@ type forwarder struct {
 	closed bool
 }
 
-// newForwarder makes a forwarder to the upstream at address, host:port.
-// responseTimeout bounds the time from the end of a request to the end of the
-// response's head.
-func newForwarder(address string, dialTimeout, responseTimeout time.Duration, trusted []netip.Prefix, log *slog.Logger) *forwarder {
+// newForwarder makes a forwarder to the upstream at address, host:port, that
+// registers its metrics. responseTimeout bounds the time from the end of a request to
+// the end of the response's head.
+func newForwarder(address string, dialTimeout, responseTimeout time.Duration, trusted []netip.Prefix, log *slog.Logger, registry prometheus.Registerer) *forwarder {
 	return &forwarder{
 		address:         address,
 		dialer:          net.Dialer{Timeout: dialTimeout, KeepAlive: -1},
 		responseTimeout: responseTimeout,
 		trusted:         trusted,
 		log:             log,
+		dials:           newDials(registry),
+		requests:        newHTTPRequests(registry),
 	}
+}
+
+// refuse is fasthttp's ErrorHandler: it answers what could not be read as a request.
+func (f *forwarder) refuse(ctx *fasthttp.RequestCtx, err error) {
+	refuse(ctx, err)
+	f.requests.count(ctx.Response.StatusCode())
 }
 
 // serve answers a request with upstream's response to it.
 func (f *forwarder) serve(ctx *fasthttp.RequestCtx) {
+	f.forward(ctx)
+	f.requests.count(ctx.Response.StatusCode())
+}
+
+func (f *forwarder) forward(ctx *fasthttp.RequestCtx) {
 	head, err := checkRequestHead(&ctx.Request.Header, false)
 	if err != nil {
 		refuse(ctx, err)

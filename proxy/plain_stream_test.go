@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 )
 
@@ -214,7 +215,7 @@ func TestExpectContinue(t *testing.T) {
 // The seam of a WebSocket handshake that upstream refuses.
 func TestRespond(t *testing.T) {
 	upstream := startUpstream(t, answerAll("HTTP/1.1 401 Unauthorized\r\nX-why: token\r\nContent-Length: 2\r\n\r\nno"))
-	f := newForwarder(upstream, patience, patience, nil, slog.New(slog.DiscardHandler))
+	f := newForwarder(upstream, patience, patience, nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	c := dialWire(t, startServer(t, f, func(ctx *fasthttp.RequestCtx) {
 		head, err := checkRequestHead(&ctx.Request.Header, true)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 )
 
@@ -283,7 +284,7 @@ func TestUpstreamFailures(t *testing.T) {
 }
 
 func TestDialTimeout(t *testing.T) {
-	f := newForwarder("127.0.0.1:1", time.Nanosecond, patience, nil, slog.New(slog.DiscardHandler))
+	f := newForwarder("127.0.0.1:1", time.Nanosecond, patience, nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	c := dialWire(t, startServer(t, f, f.serve))
 	c.send(get)
 	c.mustHead("HTTP/1.1 504 Gateway Timeout\r\n")
@@ -299,7 +300,7 @@ func TestSlowHeadAndSlowBody(t *testing.T) {
 		c.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 		c.expectEnd()
 	})
-	f := newForwarder(upstream, patience, patience, nil, slog.New(slog.DiscardHandler))
+	f := newForwarder(upstream, patience, patience, nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	address := startServer(t, f, f.serve, func(s *fasthttp.Server) { s.ReadTimeout = headLimit })
 
 	slow := dialWire(t, address)

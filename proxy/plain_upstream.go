@@ -52,6 +52,7 @@ var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, headLi
 // dial opens a new connection to upstream. The error is a *dialError.
 func (f *forwarder) dial() (*upstreamConn, error) {
 	conn, err := f.dialer.Dial("tcp", f.address)
+	f.dials.count(dialOutcomeOf(err))
 	if err != nil {
 		return nil, &dialError{fmt.Errorf("dial upstream: %w", err)}
 	}

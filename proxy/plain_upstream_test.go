@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // An idle connection that upstream closes as the next request arrives is made
@@ -78,7 +80,7 @@ func TestClosedIdleConnectionIsNotUsed(t *testing.T) {
 					c.expectEnd()
 				}
 			})
-			f := newForwarder(upstream, patience, patience, nil, slog.New(slog.DiscardHandler))
+			f := newForwarder(upstream, patience, patience, nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 			c := dialWire(t, startServer(t, f, f.serve))
 			post := "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"
 			c.send(post)
@@ -97,7 +99,7 @@ func TestClosedIdleConnectionIsNotUsed(t *testing.T) {
 }
 
 func TestIdleConnectionsAreBounded(t *testing.T) {
-	f := newForwarder(startUpstream(t, func(c *wire, _ int) { c.expectEnd() }), patience, patience, nil, slog.New(slog.DiscardHandler))
+	f := newForwarder(startUpstream(t, func(c *wire, _ int) { c.expectEnd() }), patience, patience, nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	defer f.close()
 	for range idleLimit + 3 {
 		uc, err := f.dial()

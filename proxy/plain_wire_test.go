@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 )
 
@@ -20,7 +21,7 @@ const patience = 10 * time.Second
 // startPlain serves plain HTTP in front of upstream and returns its address.
 func startPlain(t testing.TB, upstream string, responseTimeout time.Duration, trusted ...netip.Prefix) string {
 	t.Helper()
-	f := newForwarder(upstream, patience, responseTimeout, trusted, slog.New(slog.DiscardHandler))
+	f := newForwarder(upstream, patience, responseTimeout, trusted, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	return startServer(t, f, f.serve)
 }
 
@@ -28,6 +29,7 @@ func startServer(t testing.TB, f *forwarder, handler fasthttp.RequestHandler, op
 	t.Helper()
 	server := &fasthttp.Server{Handler: handler, Logger: silent{}}
 	configureServer(server)
+	server.ErrorHandler = f.refuse
 	for _, option := range options {
 		option(server)
 	}

@@ -126,6 +126,14 @@ var racEndings = map[policies.Cause]racEnding{
 		},
 		code: 1008,
 	},
+	policies.Killed: {
+		strike: func(s *racSession) {
+			if n := s.server.Kill(""); n != 1 {
+				s.t.Errorf("%d sessions killed", n)
+			}
+		},
+		code: 1008,
+	},
 	policies.Drain: {
 		strike: func(s *racSession) { s.drain() },
 		code:   1012,

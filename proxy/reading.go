@@ -134,6 +134,7 @@ func (d *side) takeOversize(b []byte, from, at, n int) int {
 	if d.isClient() && s.policy.Inspect.Oversize != policies.OversizeForward {
 		d.stage = holding
 		d.pass(b[from:at])
+		s.hit(policies.LimitInspectMaxBytes)
 		s.end(policies.Verdict{Cause: policies.MessageTooBig, Code: s.policy.Messages.CloseCode}, "message too big to be read")
 		return at + n
 	}
@@ -155,9 +156,12 @@ func (d *side) charge(b []byte, from, at, n int) int {
 	if d.in.Begun() {
 		messages = 1
 	}
-	limits, now := &s.policy.Messages, s.worker.loop.Now()
-	if d.stage != dropping && s.meter.Charge(limits, now, messages, len(d.in.Payload(b[at:at+n]))) {
-		return from
+	limits, now, size := &s.policy.Messages, s.worker.loop.Now(), len(d.in.Payload(b[at:at+n]))
+	if d.stage != dropping {
+		if s.meter.Charge(limits, now, messages, size) {
+			return from
+		}
+		s.hit(s.meter.Exceeded(limits, messages, size))
 	}
 	switch limits.OnExcess {
 	case policies.ExcessDelay:
@@ -220,6 +224,7 @@ func (s *session) judge(opcode wsframe.Opcode, compressed bool, payload []byte) 
 			s.sawData(&s.client)
 			return judgement{asItIs: true}
 		case err == errInflatedTooBig:
+			s.hit(policies.LimitInspectMaxBytes)
 			return end(policies.MessageTooBig, s.policy.Messages.CloseCode, "message too big to be read")
 		case err != nil, s.client.reading.keepsWindow && w.inflater.ended:
 			// Behind the end of a stream, an inflater that does not begin anew

@@ -63,6 +63,54 @@ func (r *release) undone(i int) bool {
 	return i < len(r.ends) && r.ends[i] > 0 && r.ends[i] <= r.sent-r.notTaken
 }
 
+// ending is how a session ends, beside its cause.
+type ending struct {
+	at     policies.Moment // it began to
+	reason string          // for the client; empty: the cause's word
+
+	byUpstream bool // upstream has broken the protocol, or takes no bytes
+
+	// How upstream let go of it, and how long that took.
+	outcome releaseOutcome
+	took    time.Duration
+}
+
+// releaseOutcome is how upstream lets go of a session that ends.
+type releaseOutcome uint8
+
+const (
+	_             releaseOutcome = iota
+	releaseClosed                // it has closed its connection
+	releaseLost                  // its connection broke
+	releaseReset                 // wswarden had to reset it
+
+	releaseOutcomes
+)
+
+func (r releaseOutcome) String() string {
+	return [releaseOutcomes]string{releaseClosed: "closed", releaseLost: "lost", releaseReset: "reset"}[r]
+}
+
+// letGo notes how upstream let go of the session. The first call counts.
+func (s *session) letGo(how releaseOutcome) {
+	if s.ending.outcome != 0 {
+		return
+	}
+	s.ending.outcome = how
+	if s.ending.at != 0 {
+		s.ending.took = s.worker.loop.Now() - s.ending.at
+	}
+}
+
+// closedBy is how a peer lets go whose stream has ended: of a session that was to
+// go on, and without a close frame, it is lost.
+func (s *session) closedBy(d *side) releaseOutcome {
+	if d.heard || s.cause != policies.NoCause {
+		return releaseClosed
+	}
+	return releaseLost
+}
+
 // report tells the policy's webhook of a session that has ended.
 func (s *session) report() {
 	if s.kind().webhook == nil {

@@ -43,7 +43,10 @@ type Server struct {
 	resolver  resolver
 	admin     *admin.Server // nil: off
 	journal   *journal
-	next      atomic.Uint32 // the worker for the next session
+	events    *events
+	next      atomic.Uint32             // the worker for the next session
+	began     atomic.Pointer[time.Time] // see wall
+	probe     probe
 
 	registry *prometheus.Registry
 	reporter *webhook.Reporter
@@ -58,6 +61,8 @@ type Server struct {
 	entrance sync.RWMutex
 	draining bool
 	inside   sync.WaitGroup
+	askDrain func() // begins a drain; a second call does nothing
+	asked    chan struct{}
 }
 
 // New prepares a server for a valid configuration and binds its listeners, so
@@ -67,11 +72,13 @@ func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
 }
 
 func newServer(cfg *config.Config, log *slog.Logger, newLoop func() (*evloop.Loop, error)) (*Server, error) {
-	s := &Server{config: cfg, journal: newJournal(log.Handler())}
+	s := &Server{config: cfg, journal: newJournal(log.Handler()), events: newEvents(), asked: make(chan struct{})}
+	s.askDrain = sync.OnceFunc(func() { close(s.asked) })
 	s.log = slog.New(s.journal)
-	s.forwarder = newForwarder(cfg.Upstream.Address(), cfg.Upstream.DialTimeout, cfg.Upstream.HandshakeTimeout, cfg.TrustedProxies, s.log)
 	s.resolver.address = cfg.Upstream.Address()
 	s.registry = admin.NewRegistry()
+	s.forwarder = newForwarder(cfg.Upstream.Address(), cfg.Upstream.DialTimeout, cfg.Upstream.HandshakeTimeout, cfg.TrustedProxies, s.log, s.registry)
+	s.registerGauges()
 	s.reporter = webhook.New(s.log, s.registry)
 	if err := s.prepareKinds(); err != nil {
 		s.close()
@@ -89,8 +96,8 @@ func newServer(cfg *config.Config, log *slog.Logger, newLoop func() (*evloop.Loo
 		s.close()
 		return nil, err
 	}
-	for range runtime.GOMAXPROCS(0) {
-		w, err := newWorker(s, newLoop)
+	for number := range runtime.GOMAXPROCS(0) {
+		w, err := newWorker(s, number, newLoop)
 		if err != nil {
 			s.close()
 			return nil, err
@@ -117,9 +124,15 @@ func (s *Server) bind() error {
 	if s.config.Admin.Address == "" {
 		return nil
 	}
+	token, err := s.config.Admin.Token()
+	if err != nil {
+		return fmt.Errorf("admin.token_file: %w", err)
+	}
 	a, err := admin.New(admin.Options{
 		Address: s.config.Admin.Address,
-		Source:  s,
+		Token:   token,
+		Hosts:   s.config.Admin.Hosts,
+		Source:  operator{s},
 		Metrics: s.registry,
 		Log:     s.log,
 	})
@@ -145,6 +158,7 @@ func (s *Server) close() {
 		_ = s.store.Close()
 	}
 	s.reporter.Close(context.Background()) // nothing was sent
+	s.events.close()
 	s.journal.close()
 }
 
@@ -172,6 +186,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer failed(nil)
 	var loops, servers sync.WaitGroup
 	for _, w := range s.workers {
+		_ = w.loop.Do(w.lag.begin)
 		loops.Go(func() {
 			if err := w.loop.Run(); err != nil {
 				failed(err)
@@ -195,25 +210,30 @@ func (s *Server) Run(ctx context.Context) error {
 	go s.watchHeap(ctx)
 	s.log.Info("serving", "listeners", fmt.Sprint(s.Addrs()), "upstream", s.config.Upstream.URL)
 
-	<-ctx.Done()
+	select {
+	case <-ctx.Done():
+	case <-s.asked:
+	}
 	s.drain()
 	_ = s.store.Close()
 	s.lastReports()
 
 	s.forwarder.close()
 	for _, w := range s.workers {
+		_ = w.loop.Do(w.lag.end)
 		_ = w.loop.Stop()
 	}
 	if s.admin != nil {
 		_ = s.admin.Close()
 	}
+	s.events.close()
 	loops.Wait()
 	servers.Wait()
 	for _, w := range s.workers {
 		_ = w.loop.Close()
 	}
 	s.journal.close()
-	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 
 	"wswarden/policies"
 	"wswarden/policies/dialects"
+	"wswarden/proxy/admin/api"
 	"wswarden/proxy/evloop"
 	"wswarden/proxy/wsframe"
 )
@@ -45,8 +46,10 @@ type session struct {
 	wish      policies.Verdict
 	cause     policies.Cause
 	code      uint16 // in the client's close frame; 0: none
+	ending    ending
 
-	place int32 // in worker.sessions
+	tally *tally // with the others of its policy and worker
+	place int32  // in worker.sessions
 }
 
 // open makes an opening a session. head is the answer for the client, early what
@@ -66,10 +69,14 @@ func (w *worker) open(o *opening, head, early []byte, deflate bool) {
 			s.upstream.reading = new(reading)
 		}
 	}
+	s.tally = s.kind().tally(w)
 	s.timer.Owner = s
 	s.facts = policies.Facts{Opened: w.loop.Now(), Spread: uint8(rand.Uint32())}
 	s.looked = s.facts.Opened
 	w.add(s)
+	if events := w.server.events; events.watched() {
+		events.tell(s.event(api.EventOpened, nil))
+	}
 
 	o.upstream.Move(&s.upstream.socket, &s.upstream)
 	if err := w.loop.Add(&s.client.socket, o.clientFD, &s.client); err != nil {
@@ -80,11 +87,11 @@ func (w *worker) open(o *opening, head, early []byte, deflate bool) {
 	s.client.out.control, s.client.out.begun = head, &s.client.out.control
 	s.client.flush()
 	if len(early) > 0 {
-		s.upstream.receive(early)
+		s.upstream.arrived(early, len(early))
 		s.upstream.again()
 	}
 	if len(o.fromClient) > 0 {
-		s.client.receive(o.fromClient)
+		s.client.arrived(o.fromClient, len(o.fromClient))
 		s.client.again()
 	}
 	if s.cause == policies.NoCause {
@@ -98,7 +105,7 @@ func (s *session) Expired() {
 	case s.cause != policies.NoCause:
 		s.giveUp()
 	case s.finishing:
-		s.end(s.wish, "")
+		s.end(s.wish, s.ending.reason)
 	default:
 		s.supervise()
 	}
@@ -134,9 +141,11 @@ func (s *session) sawLoss(d *side) {
 // violated ends a session in which a peer has sent what it may not.
 func (s *session) violated(d *side, err error) {
 	d.deaf, d.held = true, nil
+	s.ending.byUpstream = !d.isClient()
 	verdict := policies.Verdict{Cause: policies.ProtocolError}
 	if err == wsframe.ErrTooBig {
 		verdict = policies.Verdict{Cause: policies.MessageTooBig, Code: s.policy.Messages.CloseCode}
+		s.hit(policies.LimitMessagesMaxBytes)
 	}
 	s.end(verdict, err.Error())
 	d.peer().bid(s.closing(d.peer(), s.code, "")) // it waits for d's close frame
@@ -163,7 +172,7 @@ func (s *session) seal(d *side) {
 	d.sealed = true
 	d.peer().socket.Again()
 	if d.peer().sealed {
-		s.end(s.wish, "")
+		s.end(s.wish, s.ending.reason)
 	}
 }
 
@@ -194,6 +203,12 @@ func (s *session) end(verdict policies.Verdict, reason string) {
 // begin begins the end.
 func (s *session) begin(cause policies.Cause) {
 	s.cause = cause
+	s.ending.at = s.worker.loop.Now()
+	if cause == policies.Stalled {
+		client := policies.Earlier(s.facts.ClientWaits, s.facts.ClientQueued)
+		upstream := policies.Earlier(s.facts.UpstreamWaits, s.facts.UpstreamQueued)
+		s.ending.byUpstream = upstream != policies.Never && policies.Earlier(client, upstream) == upstream
+	}
 	s.admission.end()
 	s.resume() // the client's close frame is waited for
 	s.deadline = s.worker.loop.Now() + s.policy.Release.Grace
@@ -223,6 +238,7 @@ func (s *session) settle() {
 		}
 	}
 	if !s.upstream.socket.Open() {
+		s.letGo(releaseClosed)
 		s.admission.leave()
 	}
 	if !s.client.socket.Open() && !s.upstream.socket.Open() {

@@ -227,7 +227,7 @@ func (l sessionLog) Handle(_ context.Context, r slog.Record) error {
 			e.cause = a.Value.String()
 		case "identity":
 			e.identity = a.Value.String()
-		case "close_code":
+		case "client_code":
 			e.code = uint16(a.Value.Int64())
 		case "subscriptions":
 			e.subscriptions = int(a.Value.Int64())

@@ -22,6 +22,8 @@ type side struct {
 	reading *reading // nil: messages are not read
 
 	acked uint64 // bytes that the peer's system had acknowledged at the last look
+	flow  flow
+	trips roundTrips
 
 	stage   stage
 	backlog bool // held is enough to be judged, in a later turn: up to a whole read
@@ -75,7 +77,7 @@ func (d *side) relay() {
 	kept := copy(buf, d.held)
 	if d.backlog {
 		d.backlog = false
-		d.receive(buf[:kept])
+		d.arrived(buf[:kept], 0)
 		d.again()
 		return
 	}
@@ -88,8 +90,15 @@ func (d *side) relay() {
 		return
 	}
 	d.session.sawFrame(d)
-	d.receive(buf[:kept+n])
+	d.arrived(buf[:kept+n], n)
 	d.again()
+}
+
+// arrived takes b, of which the last n bytes are new.
+func (d *side) arrived(b []byte, n int) {
+	messages := d.flow.messages
+	d.receive(b)
+	d.count(n, messages)
 }
 
 // again has what is left to read looked at in the loop's next turn.
@@ -138,6 +147,9 @@ func (d *side) receive(b []byte) {
 				from = at + n
 			}
 		default:
+			if d.in.MessageBoundary() {
+				d.flow.messages++
+			}
 			from = d.take(b, from, at, n)
 		}
 		at += n
@@ -272,6 +284,7 @@ func (d *side) discard() {
 func (d *side) reset() {
 	if !d.isClient() {
 		d.session.notTaken(d.unacknowledged())
+		d.session.letGo(releaseReset)
 	}
 	d.socket.Reset()
 	d.discard()
@@ -294,8 +307,10 @@ func (d *side) lost(err error) {
 	case d.isClient():
 	case err == io.EOF:
 		d.session.notTaken(d.unacknowledged())
+		d.session.letGo(d.session.closedBy(d))
 	default:
 		d.session.notTaken(math.MaxInt)
+		d.session.letGo(releaseLost)
 	}
 	d.socket.Close()
 	d.discard()

@@ -19,6 +19,7 @@ type subscribed struct {
 func (s *session) subscribe(r *dialects.Record, opcode wsframe.Opcode) policies.Admission {
 	limits, tracker := &s.policy.Subscriptions, &s.subscribed.tracker
 	a := limits.Judge(tracker, r)
+	s.hit(a.Limit)
 	if a.Refuse || a.End {
 		return a
 	}
@@ -27,7 +28,9 @@ func (s *session) subscribe(r *dialects.Record, opcode wsframe.Opcode) policies.
 	topic := r.Topic.Hash()
 	seated := limits.MaxPerTopic > 0 && !tracker.On(topic)
 	if seated && !s.worker.server.topics.Take(topic, limits.MaxPerTopic) {
-		return limits.TopicFull()
+		a = limits.TopicFull()
+		s.hit(a.Limit)
+		return a
 	}
 	if a.Evict && !s.evict(opcode) {
 		if seated {
@@ -40,6 +43,9 @@ func (s *session) subscribe(r *dialects.Record, opcode wsframe.Opcode) policies.
 		change.Joined = 0
 	}
 	s.moved(change)
+	if change.Count > 0 {
+		s.subscribedTo(r.Topic)
+	}
 	return policies.Admission{}
 }
 
@@ -58,9 +64,13 @@ func (s *session) evict(opcode wsframe.Opcode) bool {
 	return true
 }
 
-// moved takes and gives back the session's seats on topics. Nobody is asked: a
-// topic that is joined here is one that upstream has let the client join.
+// moved counts a change, and takes and gives back the session's seats on topics.
+// Nobody is asked: a topic that is joined here is one that upstream has let the client
+// join.
 func (s *session) moved(c policies.Change) {
+	if c.Count != 0 {
+		s.tally.subscriptions.Add(int64(c.Count))
+	}
 	if s.policy.Subscriptions.MaxPerTopic == 0 {
 		return
 	}
@@ -81,6 +91,7 @@ func (s *session) answered(r *dialects.Record) {
 		s.moved(change)
 		// What upstream had refused, it confirms after all.
 		if limit := s.policy.Subscriptions.Max; change.Count > 0 && limit > 0 && tracker.Len() > limit {
+			s.hit(policies.LimitSubscriptionsMax)
 			s.end(policies.Verdict{Cause: policies.SubscriptionLimit, Code: s.policy.Subscriptions.CloseCode}, "")
 		}
 	case dialects.Reject:
@@ -105,6 +116,7 @@ func (s *session) forgetSubscriptions() {
 	for s.policy.Subscriptions.MaxPerTopic > 0 && tracker.Len() > 0 {
 		s.moved(tracker.Pop())
 	}
+	s.tally.subscriptions.Add(-int64(tracker.Len()))
 }
 
 // identityLimit bounds what is kept of an identity, in bytes.

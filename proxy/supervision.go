@@ -92,8 +92,12 @@ func (s *session) sawFrame(d *side) {
 
 // sawPong notes the answer to a ping of ours.
 func (s *session) sawPong(d *side) {
+	now, observer := s.worker.loop.Now(), s.kind().pings.upstream
 	if d.isClient() {
-		s.facts.ClientPong = s.worker.loop.Now()
+		s.facts.ClientPong, observer = now, s.kind().pings.client
+	}
+	if took, ok := d.trips.answered(now); ok {
+		observer.Observe(took.Seconds())
 	}
 }
 
@@ -107,6 +111,7 @@ func (s *session) sawData(d *side) {
 
 // pinged notes that a ping of ours is written: its timeout runs from now on.
 func (s *session) pinged(d *side) {
+	d.trips.sent = s.worker.loop.Now()
 	if d.isClient() {
 		s.facts.ClientPing, s.facts.ClientPingQueued = s.worker.loop.Now(), false
 		outstanding, acked := d.socket.Outstanding()

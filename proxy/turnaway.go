@@ -3,12 +3,12 @@ package proxy
 import (
 	"log/slog"
 	"net"
-	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
 
 	"wswarden/policies"
+	"wswarden/proxy/admin/api"
 	"wswarden/proxy/evloop"
 	"wswarden/proxy/wsframe"
 )
@@ -54,6 +54,7 @@ func (e *notAdmitted) dismissal(o *opening) *dismissal {
 	if o.protocol != "" { // a browser that has asked for one takes no answer without
 		d.out = appendLine(d.out, fasthttp.HeaderSecWebSocketProtocol, o.protocol)
 	}
+	d.out = appendLine(d.out, sessionHeader, api.ID(o.admission.id).String())
 	d.out = append(d.out, "\r\n"...)
 	d.out = wsframe.AppendClose(d.out, wsframe.Server, [4]byte{}, e.why.CloseCode(), e.why.Reason())
 	return d
@@ -74,26 +75,26 @@ func (e *notAdmitted) refuse(ctx *fasthttp.RequestCtx) {
 // there may be very many.
 func (e *notAdmitted) tell(log *slog.Logger, a *admission) {
 	e.kind.turnedAway[e.why].Inc()
-	told := e.kind.told[e.why]
-	last, now := told.last.Load(), int64(evloop.Now())
-	if last != 0 && now-last < int64(time.Second) || !told.last.CompareAndSwap(last, now) {
-		told.untold.Add(1)
+	if limit := e.why.Limit(); limit != policies.NoLimit {
+		e.kind.hits[limit].Inc()
+	}
+	if events := a.worker.server.events; events.watched() {
+		events.tell(a.event(api.EventRefused, func(event *api.Event) {
+			event.Reason, event.Limit = e.why.String(), e.why.Limit().String()
+		}))
+	}
+	untold, now := e.kind.toldRefusals[e.why].tell()
+	if !now {
 		return
 	}
-	about := []any{"policy", e.kind.policy.Name, "reason", e.why.String(), "client", a.client.String()}
+	about := []any{"policy", e.kind.policy.Name, "reason", e.why.String(), "address", a.client.String()}
 	if id := a.identityText(); id != "" {
 		about = append(about, "identity", id)
 	}
 	if e.origin != "" {
 		about = append(about, "origin", e.origin, "host", e.host)
 	}
-	log.Info("handshake refused", append(about, "others_since", told.untold.Swap(0))...)
-}
-
-// told is what the log has been told of refusals of one kind.
-type told struct {
-	last   atomic.Int64 // moment; 0: never
-	untold atomic.Uint64
+	log.Info("handshake refused", append(about, "others_since", untold)...)
 }
 
 // dismissal is a client whose handshake was accepted only to be closed: it gets

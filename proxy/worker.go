@@ -16,10 +16,13 @@ const readSize = 128 << 10
 
 // worker is one event loop with the sessions on it.
 type worker struct {
+	number   int // in Server.workers
 	loop     *evloop.Loop
 	server   *Server
+	lag      *lag
 	openings map[*opening]struct{}
 	sessions []*session
+	scans    map[*scan]struct{} // of sessions, under way
 
 	dismissals map[*dismissal]struct{}
 	partings   map[*parting]struct{}
@@ -42,15 +45,18 @@ type worker struct {
 	drainDeadline policies.Moment // 0: not draining
 }
 
-func newWorker(server *Server, newLoop func() (*evloop.Loop, error)) (*worker, error) {
+func newWorker(server *Server, number int, newLoop func() (*evloop.Loop, error)) (*worker, error) {
 	loop, err := newLoop()
 	if err != nil {
 		return nil, err
 	}
 	return &worker{
+		number:   number,
 		loop:     loop,
 		server:   server,
+		lag:      newLag(loop),
 		openings: make(map[*opening]struct{}),
+		scans:    make(map[*scan]struct{}),
 
 		dismissals: make(map[*dismissal]struct{}),
 		partings:   make(map[*parting]struct{}),
@@ -61,13 +67,19 @@ func newWorker(server *Server, newLoop func() (*evloop.Loop, error)) (*worker, e
 func (w *worker) add(s *session) {
 	s.place = int32(len(w.sessions))
 	w.sessions = append(w.sessions, s)
+	s.tally.opened.Add(1)
+	s.tally.live.Add(1)
 	if w.drainDeadline != 0 {
 		s.drainAt = w.drainFrom + time.Duration(rand.Int64N(int64(w.server.config.Drain.Spread)+1))
 	}
 }
 
 func (w *worker) remove(s *session) {
+	s.tally.live.Add(-1)
 	last := len(w.sessions) - 1
+	for c := range w.scans {
+		c.taken(w.sessions[last], last, int(s.place))
+	}
 	w.sessions[s.place] = w.sessions[last]
 	w.sessions[s.place].place = s.place
 	w.sessions[last] = nil

@@ -208,7 +208,7 @@ type peer interface {
 	CloseWrite() error
 }
 
-func unixPair(t *testing.T) (fd int, other peer) {
+func unixPair(t testing.TB) (fd int, other peer) {
 	t.Helper()
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
@@ -224,7 +224,7 @@ func unixPair(t *testing.T) (fd int, other peer) {
 	return fds[0], kept(t, c)
 }
 
-func tcpPair(t *testing.T) (fd int, other peer) {
+func tcpPair(t testing.TB) (fd int, other peer) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -251,7 +251,7 @@ func tcpPair(t *testing.T) (fd int, other peer) {
 	return fd, kept(t, c)
 }
 
-func kept(t *testing.T, c net.Conn) peer {
+func kept(t testing.TB, c net.Conn) peer {
 	t.Helper()
 	t.Cleanup(func() { _ = c.Close() })
 	if err := c.SetDeadline(time.Now().Add(2 * patience)); err != nil {
@@ -262,7 +262,7 @@ func kept(t *testing.T, c net.Conn) peer {
 
 var pairs = []struct {
 	name string
-	open func(*testing.T) (int, peer)
+	open func(testing.TB) (int, peer)
 }{{"unix", unixPair}, {"tcp", tcpPair}}
 
 func write(t *testing.T, w io.Writer, text string) {

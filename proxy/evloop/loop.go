@@ -2,14 +2,15 @@
 // one goroutine each. It knows nothing of what the bytes mean.
 //
 // Everything that hangs on a loop (its sockets, its timers, and whatever their
-// handlers touch) belongs to that loop's goroutine. Only Do, Stop and Close may
-// be called from elsewhere. A handler must never block.
+// handlers touch) belongs to that loop's goroutine. Only Do, Stop, Close and Busy
+// may be called from elsewhere. A handler must never block.
 package evloop
 
 import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,6 +22,9 @@ type Loop struct {
 	timers timerQueue
 	again  []*Socket // wish for another turn
 	spare  []*Socket // again's other half, so that a turn can fill it anew
+
+	since time.Duration // what the loop has worked is in busy up to then
+	busy  atomic.Int64  // nanoseconds; the loop alone writes
 
 	mail struct {
 		sync.Mutex
@@ -84,12 +88,21 @@ func (l *Loop) Now() time.Duration { return l.now }
 // Run serves the loop until Stop. It returns an error only when waiting for
 // readiness fails, which leaves nothing to do but to end.
 func (l *Loop) Run() error {
+	l.since = l.clock()
 	for !l.stopped {
-		ready, woken, err := l.poller.wait(l.until())
+		until := l.until()
+		if until != noWait {
+			l.worked(l.clock())
+		}
+		ready, woken, err := l.poller.wait(until)
 		if err != nil {
 			return fmt.Errorf("wait for readiness: %w", err)
 		}
 		l.now = l.clock()
+		if until == noWait {
+			l.worked(l.now)
+		}
+		l.since = l.now
 		for _, s := range ready {
 			s.dispatch()
 		}
@@ -101,8 +114,20 @@ func (l *Loop) Run() error {
 	}
 	for l.readMail() {
 	}
+	l.worked(l.clock())
 	return nil
 }
+
+// worked notes that the loop has worked up to the moment now.
+func (l *Loop) worked(now time.Duration) {
+	l.busy.Store(l.busy.Load() + int64(now-l.since))
+	l.since = now
+}
+
+// Busy returns how long the loop has been at work since it began: all but the time
+// in which it waited for readiness. What it does at present is not in it yet. Busy
+// may be called from any goroutine.
+func (l *Loop) Busy() time.Duration { return time.Duration(l.busy.Load()) }
 
 // until is the moment until which the loop may wait for readiness.
 func (l *Loop) until() time.Duration {

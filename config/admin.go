@@ -1,0 +1,126 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+)
+
+const (
+	// leastToken is what nobody guesses: 16 bytes of base64 are 96 bits.
+	leastToken = 16
+	// mostToken is more than any tool makes, and less than what a request's
+	// headers may have.
+	mostToken = 4 << 10
+)
+
+// Admin is the listener for operators.
+type Admin struct {
+	// Address is host:port. Whatever is not on a loopback interface needs a token.
+	// Empty: off.
+	Address string `mapstructure:"address"`
+	// TokenFile holds the token that requests have to carry. Empty: none is needed.
+	TokenFile string `mapstructure:"token_file"`
+	// Hosts are names, without port and in any case, by which requests may call the
+	// listener, beside localhost, addresses and the host of Address.
+	Hosts []string `mapstructure:"hosts"`
+}
+
+// Token reads the token; empty if there is no TokenFile. The error names the file and
+// says what to do; it never shows what is in it. A valid Config's token has been read
+// once already, but the file may have changed since.
+func (a Admin) Token() (string, error) {
+	if a.TokenFile == "" {
+		return "", nil
+	}
+	text, err := readSmall(a.TokenFile)
+	if err != nil {
+		return "", fmt.Errorf("%s cannot be read: %w; name a file that wswarden may read", plain(a.TokenFile), err)
+	}
+	token := strings.TrimRight(text, "\r\n")
+	wrong := ""
+	switch {
+	case token == "":
+		wrong = "is empty"
+	case len(token) > mostToken:
+		wrong = fmt.Sprintf("is longer than %d bytes", mostToken)
+	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
+		wrong = "has a space, a second line or a letter outside of ASCII"
+	case len(token) < leastToken:
+		wrong = fmt.Sprintf("is shorter than %d bytes", leastToken)
+	default:
+		return token, nil
+	}
+	return "", fmt.Errorf("%s %s; write one line into it, such as openssl rand -hex 32 prints", plain(a.TokenFile), wrong)
+}
+
+// readSmall reads a file, but hardly more of it than a token may have. What is no file
+// is refused: a pipe may never end, and gives what it has to the first reader only.
+func readSmall(name string) (string, error) {
+	info, err := os.Stat(name)
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("not a file")
+	}
+	var file *os.File
+	if err == nil {
+		file, err = os.Open(name)
+	}
+	var text []byte
+	if err == nil {
+		defer func() { _ = file.Close() }()
+		text, err = io.ReadAll(io.LimitReader(file, mostToken+3)) // and its \r\n
+	}
+	if e := (*fs.PathError)(nil); errors.As(err, &e) {
+		err = e.Err // the name is told already
+	}
+	return string(text), err
+}
+
+func (v *validator) admin(c *Config) {
+	const key, tokenKey = "admin.address", "admin.token_file"
+	a := c.Admin
+	for i, host := range a.Hosts {
+		v.adminHost(fmt.Sprintf("admin.hosts[%d]", i), host)
+	}
+	if a.Address == "" {
+		return
+	}
+	host, port := v.address(key, a.Address, "127.0.0.1:9090")
+	ip, err := netip.ParseAddr(host)
+	loopback := strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
+	switch {
+	case !loopback && a.TokenFile == "" && !v.problems.cover(tokenKey):
+		v.wrong(key, "%s is not on loopback, and without a token whoever reaches it could end sessions; write token_file: and a file with a token, or an address such as 127.0.0.1:9090", plain(a.Address))
+	case port != 0 && slices.Contains(c.Listeners, Listener{Address: a.Address}):
+		v.wrong(key, "%s is a listener already; use another port", a.Address)
+	}
+	if _, err := a.Token(); err != nil {
+		v.wrong(tokenKey, "%s", err)
+	}
+}
+
+// adminHost checks a name as Host headers have it: in ASCII (RFC 9110 §7.2).
+func (v *validator) adminHost(key, host string) {
+	name, port, _ := strings.Cut(host, ":")
+	switch {
+	case port != "" && validPort(port) && isHostName(name):
+		v.wrong(key, "%s has a port; write the name alone, %s", plain(host), plain(name))
+	case !isHostName(host):
+		v.wrong(key, "%s is not the name of a host; write one such as wswarden.internal", plain(host))
+	}
+}
+
+// isHostName reports whether text may be a host's name, or an IPv4 address. Names in
+// other letters come as xn--….
+func isHostName(text string) bool {
+	return text != "" && !strings.HasPrefix(text, ".") && !strings.Contains(text, "..") &&
+		!strings.ContainsFunc(text, func(r rune) bool {
+			letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+			return !letter && !strings.ContainsRune("-._", r)
+		})
+}

@@ -1,0 +1,52 @@
+package proxy
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+
+	"wswarden/proxy/admin/api"
+)
+
+// Ready implements admin.Source.
+func (o operator) Ready(ctx context.Context) api.Readiness {
+	if !o.ready() {
+		return api.Readiness{Checks: map[string]string{"admission": "draining"}}
+	}
+	checks := map[string]string{"admission": "ok", "upstream": "ok"}
+	if err := o.probe.upstream(ctx, o.Server); err != nil {
+		checks["upstream"] = "not reachable: " + err.Error()
+		return api.Readiness{Checks: checks}
+	}
+	return api.Readiness{Ready: true, Checks: checks}
+}
+
+// probe finds out whether upstream can be reached, once for all who ask at a time.
+type probe struct {
+	mu   sync.Mutex
+	at   time.Time
+	last error
+}
+
+// probeAge is how long an answer is good for.
+const probeAge = time.Second
+
+// upstream connects to upstream and closes the connection at once.
+func (p *probe) upstream(ctx context.Context, s *Server) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if time.Since(p.at) < probeAge {
+		return p.last
+	}
+	dialer := net.Dialer{Timeout: s.config.Upstream.DialTimeout}
+	conn, err := dialer.DialContext(ctx, "tcp", s.config.Upstream.Address())
+	if ctx.Err() != nil {
+		return ctx.Err() // who asks has gone: nothing is known
+	}
+	if err == nil {
+		_ = conn.Close()
+	}
+	p.at, p.last = time.Now(), err
+	return err
+}
