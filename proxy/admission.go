@@ -16,6 +16,7 @@ import (
 	"wswarden/policies"
 	"wswarden/proxy/evloop"
 	"wswarden/proxy/quota"
+	"wswarden/proxy/tracing"
 )
 
 // admission is a client's right to a session, from its handshake until upstream
@@ -30,6 +31,8 @@ type admission struct {
 	lease      *quota.Lease // nil: nothing is limited
 	identified *claim       // by a message; nil: not yet, or of no matter
 	unclaim    func()       // has a claim that waits for its seat wait no longer; nil: there is none
+
+	trace *tracing.Trace // nil: it is not traced
 
 	// Who holds it now.
 	opening    *opening

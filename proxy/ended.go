@@ -29,6 +29,9 @@ func (s *Server) ended(e *session) {
 	k.unsubscribed.Add(float64(ending.Unsubscribed))
 	k.left.Add(float64(ending.Subscriptions - ending.Unsubscribed))
 	s.events.tell(e.event(api.EventEnded, func(event *api.Event) { event.Ending = ending }))
+	if trace := e.admission.trace; trace != nil {
+		trace.Ended(s.wall(e.ending.at), s.wall(e.worker.loop.Now()), e.admission.identityText(), ending)
+	}
 	if s.log.Enabled(context.Background(), slog.LevelInfo) {
 		s.log.LogAttrs(context.Background(), slog.LevelInfo, "session ended", e.attributes(ending)...)
 	}

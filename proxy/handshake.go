@@ -5,11 +5,14 @@ import (
 	"encoding/base64"
 	"errors"
 	"net"
+	"strings"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
 	"wswarden/policies"
 	"wswarden/proxy/admin/api"
+	"wswarden/proxy/tracing"
 )
 
 // isHandshake reports whether a request asks for a WebSocket, well-formed or
@@ -115,6 +118,7 @@ func (s *Server) handshake(ctx *fasthttp.RequestCtx) {
 	var not *notAdmitted
 	switch {
 	case errors.As(err, &not):
+		o.admission.trace.Refused(time.Now(), not.why.Status(), not.why.String())
 		s.turnAway(ctx, not, o)
 		return
 	case err != nil:
@@ -161,17 +165,46 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx) (*opening, error) {
 		offered:  wish.deflate && (wish.alone || !head.alone),
 		alone:    head.alone,
 	}
-	if o.admission, err = s.admission(ctx, s.kinds[policy], &head, &wish, from); err != nil {
+	o.admission, err = s.admission(ctx, s.kinds[policy], &head, &wish, from)
+	o.admission.trace = s.trace(ctx, o.admission, from)
+	if err != nil {
 		return o, err
 	}
 	if o.addresses, err = s.resolver.lookup(s.config.Upstream.DialTimeout); err != nil {
 		o.admission.leave()
+		o.admission.trace.Refused(time.Now(), errUnreachable.status, errUnreachable.reason)
+		s.forwarder.dials.count(dialUnresolved)
 		s.log.Warn("upstream's name not resolved", "error", err)
 		return nil, errUnreachable
 	}
+	head.traceparent, head.tracestate = o.admission.trace.Header()
 	head.session = api.ID(o.admission.id).String()
 	o.request = head.appendTo(make([]byte, 0, len(h.RawHeaders())+256), from, true)
 	return o, nil
+}
+
+// trace begins the trace of a handshake; nil: there is none.
+func (s *Server) trace(ctx *fasthttp.RequestCtx, a *admission, from peer) *tracing.Trace {
+	if s.tracer == nil {
+		return nil
+	}
+	joined := func(name string) string {
+		var values []string
+		eachHeader(&ctx.Request.Header, name, func(value []byte) { values = append(values, string(value)) })
+		return strings.Join(values, ",")
+	}
+	return s.tracer.Handshake(tracing.Handshake{
+		Traceparent: joined("traceparent"),
+		Tracestate:  joined("tracestate"),
+		Began:       ctx.Time(),
+		Session:     api.ID(a.id),
+		Policy:      a.kind.policy.Name,
+		Identity:    a.identityText(),
+		Client:      a.client,
+		Scheme:      from.proto,
+		Host:        string(ctx.Host()),
+		Path:        string(ctx.Path()),
+	})
 }
 
 // begin hands the client to an event loop, unless a drain has begun meanwhile:
@@ -179,6 +212,7 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx) (*opening, error) {
 func (s *Server) begin(o *opening, client net.Conn) {
 	if !s.enter() {
 		o.admission.leave()
+		o.admission.trace.Refused(time.Now(), 0, errDraining.reason)
 		return
 	}
 	var err error
@@ -189,6 +223,7 @@ func (s *Server) begin(o *opening, client net.Conn) {
 	}
 	if err != nil {
 		s.log.Error("session not opened", "error", err)
+		o.admission.trace.Refused(time.Now(), 0, "not opened")
 		o.admission.leave()
 		s.leave()
 	}

@@ -6,6 +6,8 @@ import (
 	"net"
 	"syscall"
 	"time"
+
+	"wswarden/policies"
 )
 
 // patientListener outlasts a shortage of descriptors or memory: fasthttp would
@@ -61,6 +63,7 @@ func (c *clientConn) Write(b []byte) (n int, err error) {
 func (c *clientConn) Close() error {
 	if c.admitted != nil {
 		c.admitted.leave()
+		c.admitted.trace.Refused(time.Now(), 0, policies.ClientLost.String())
 	}
 	return c.TCPConn.Close()
 }

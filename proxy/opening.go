@@ -106,6 +106,7 @@ func (o *opening) Ready() {
 			return
 		}
 		if n > 0 && len(o.unsent) == len(o.request) {
+			o.server.forwarder.dials.count(dialConnected)
 			o.worker.loop.Set(&o.timer, o.worker.loop.Now()+o.server.config.Upstream.HandshakeTimeout)
 		}
 		o.unsent = o.unsent[n:]
@@ -190,6 +191,7 @@ func (o *opening) switchProtocols(head, rest []byte) {
 		return
 	}
 	o.end()
+	o.server.handshakes.count(handshakeSwitched)
 	o.worker.open(o, forClient, rest, deflate)
 }
 
@@ -266,6 +268,7 @@ func (o *opening) superseded() {
 		return
 	}
 	o.end()
+	o.count(not)
 	o.part()
 	d := not.dismissal(o)
 	d.fd = o.clientFD
@@ -290,6 +293,7 @@ func acceptKey(key []byte) string {
 // the log why.
 func (o *opening) fail(refused, cause error) {
 	o.end()
+	o.count(refused)
 	if cause != nil { // upstream has gone, or never came
 		o.upstream.Close()
 	}
@@ -306,11 +310,38 @@ func (o *opening) fail(refused, cause error) {
 	}()
 }
 
+// count counts what upstream has made of the opening, and ends its trace.
+func (o *opening) count(failed error) {
+	dials, handshakes := o.server.forwarder.dials, o.server.handshakes
+	switch failed {
+	case errUnreachable:
+		dials.count(dialRefused)
+	case errNotTaken:
+		dials.count(dialTimeout)
+	case errNotAnswered:
+		handshakes.count(handshakeTimeout)
+	case errCutShort:
+		handshakes.count(handshakeLost)
+	case errLongHead, errMalformed, errNoUpgrade, errAccept, errExtension:
+		handshakes.count(handshakeMalformed)
+	}
+	var refused *refusal
+	var not *notAdmitted
+	switch {
+	case errors.As(failed, &refused):
+		o.admission.trace.Refused(time.Now(), refused.status, refused.reason)
+	case errors.As(failed, &not):
+		o.admission.trace.Refused(time.Now(), not.why.Status(), not.why.String())
+	}
+}
+
 // passOn gives the client upstream's refusal as it is; begun is what has been
 // read of it. It may go on for any time: a drain waits for it no longer than
 // for any other response.
 func (o *opening) passOn(begun []byte) {
 	o.end()
+	o.server.handshakes.count(handshakeRefused)
+	o.admission.trace.Refused(time.Now(), statusOf(begun), "")
 	o.admission.leave()
 	fd, err := o.upstream.Detach()
 	o.server.leave()

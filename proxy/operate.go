@@ -212,6 +212,7 @@ func (s *session) detail() (d api.Detail) {
 		return d
 	}
 	now := evloop.Now()
+	f.Pressure = s.worker.pressure
 	forecasts := s.policy.Forecasts(f, now)
 	if s.drainAt != policies.Never {
 		verdict := policies.Verdict{Action: policies.End, Cause: policies.Drain, Code: s.worker.server.config.Drain.CloseCode}

@@ -60,7 +60,6 @@ func configureServer(s *fasthttp.Server) {
 	s.HeaderReceived = func(*fasthttp.RequestHeader) fasthttp.RequestConfig {
 		return fasthttp.RequestConfig{ReadTimeout: progressTimeout}
 	}
-	s.ErrorHandler = func(ctx *fasthttp.RequestCtx, err error) { refuse(ctx, err) }
 }
 
 // forwarder passes plain HTTP requests to upstream. Its methods may be called

@@ -29,6 +29,7 @@ import (
 	"wswarden/proxy/admin"
 	"wswarden/proxy/evloop"
 	"wswarden/proxy/quota"
+	"wswarden/proxy/tracing"
 	"wswarden/proxy/webhook"
 )
 
@@ -44,17 +45,19 @@ type Server struct {
 	admin     *admin.Server // nil: off
 	journal   *journal
 	events    *events
+	tracer    *tracing.Tracer           // nil: off
 	next      atomic.Uint32             // the worker for the next session
 	began     atomic.Pointer[time.Time] // see wall
 	probe     probe
 
-	registry *prometheus.Registry
-	reporter *webhook.Reporter
-	topics   quota.Topics
-	store    quota.Store
-	pressure atomic.Uint32 // a policies.Step
-	liveHeap atomic.Int64  // bytes; 0: it is not watched
-	kinds    map[*policies.Policy]*kind
+	registry   *prometheus.Registry
+	handshakes *upstreamHandshakes
+	reporter   *webhook.Reporter
+	topics     quota.Topics
+	store      quota.Store
+	pressure   atomic.Uint32 // a policies.Step
+	liveHeap   atomic.Int64  // bytes; 0: it is not watched
+	kinds      map[*policies.Policy]*kind
 
 	// Sessions and handshakes under way. The mutex orders a handshake's
 	// entrance and the beginning of a drain.
@@ -77,6 +80,7 @@ func newServer(cfg *config.Config, log *slog.Logger, newLoop func() (*evloop.Loo
 	s.log = slog.New(s.journal)
 	s.resolver.address = cfg.Upstream.Address()
 	s.registry = admin.NewRegistry()
+	s.handshakes = newUpstreamHandshakes(s.registry)
 	s.forwarder = newForwarder(cfg.Upstream.Address(), cfg.Upstream.DialTimeout, cfg.Upstream.HandshakeTimeout, cfg.TrustedProxies, s.log, s.registry)
 	s.registerGauges()
 	s.reporter = webhook.New(s.log, s.registry)
@@ -85,12 +89,19 @@ func newServer(cfg *config.Config, log *slog.Logger, newLoop func() (*evloop.Loo
 		return nil, err
 	}
 	var err error
+	if c := cfg.Tracing; c.Endpoint != "" {
+		if s.tracer, err = tracing.New(c.Endpoint, c.SampleRatio, Version(), s.log); err != nil {
+			s.close()
+			return nil, err
+		}
+	}
 	if s.store, err = s.newStore(); err != nil {
 		s.close()
 		return nil, err
 	}
 	s.http.Handler = s.serve
 	s.http.Logger = slog.NewLogLogger(s.journal, slog.LevelDebug) // clients' errors
+	s.http.ErrorHandler = s.forwarder.refuse
 	configureServer(&s.http)
 	if err := s.bind(); err != nil {
 		s.close()
@@ -158,8 +169,18 @@ func (s *Server) close() {
 		_ = s.store.Close()
 	}
 	s.reporter.Close(context.Background()) // nothing was sent
+	s.closeTracer()
 	s.events.close()
 	s.journal.close()
+}
+
+// tracePatience bounds what a collector of traces can add to the time of a drain.
+const tracePatience = 2 * time.Second
+
+func (s *Server) closeTracer() {
+	ctx, cancel := context.WithTimeout(context.Background(), tracePatience)
+	defer cancel()
+	s.tracer.Close(ctx)
 }
 
 // Addrs returns the addresses of the listeners, in the configuration's order.
@@ -232,6 +253,7 @@ func (s *Server) Run(ctx context.Context) error {
 	for _, w := range s.workers {
 		_ = w.loop.Close()
 	}
+	s.closeTracer()
 	s.journal.close()
 	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		return err

@@ -3,6 +3,7 @@ package proxy
 import (
 	"encoding/binary"
 	"math/rand/v2"
+	"time"
 
 	"wswarden/policies"
 	"wswarden/policies/dialects"
@@ -74,6 +75,7 @@ func (w *worker) open(o *opening, head, early []byte, deflate bool) {
 	s.facts = policies.Facts{Opened: w.loop.Now(), Spread: uint8(rand.Uint32())}
 	s.looked = s.facts.Opened
 	w.add(s)
+	s.admission.trace = s.admission.trace.Opened(time.Now())
 	if events := w.server.events; events.watched() {
 		events.tell(s.event(api.EventOpened, nil))
 	}
