@@ -27,6 +27,7 @@ import (
 	"wswarden/config"
 	"wswarden/policies"
 	"wswarden/proxy/admin"
+	"wswarden/proxy/admin/dashboard"
 	"wswarden/proxy/evloop"
 	"wswarden/proxy/quota"
 	"wswarden/proxy/tracing"
@@ -140,12 +141,13 @@ func (s *Server) bind() error {
 		return fmt.Errorf("admin.token_file: %w", err)
 	}
 	a, err := admin.New(admin.Options{
-		Address: s.config.Admin.Address,
-		Token:   token,
-		Hosts:   s.config.Admin.Hosts,
-		Source:  operator{s},
-		Metrics: s.registry,
-		Log:     s.log,
+		Address:   s.config.Admin.Address,
+		Token:     token,
+		Hosts:     s.config.Admin.Hosts,
+		Source:    operator{s},
+		Metrics:   s.registry,
+		Dashboard: dashboard.Handler(),
+		Log:       s.log,
 	})
 	if err != nil {
 		return fmt.Errorf("admin.address: %w", err)
