@@ -29,6 +29,7 @@ type child struct {
 	role   string
 	addr   string         // that it serves on
 	health string         // URL
+	admin  string         // address of wswarden's admin API; empty in other roles
 	stdin  io.WriteCloser // held open for as long as the child shall run
 	gone   chan struct{}  // closed when it has ended
 }
@@ -59,11 +60,14 @@ func start(role string, args ...string) (*child, error) {
 		close(c.gone)
 	}()
 	addrs := strings.Fields(line)
-	if readErr != nil || len(addrs) != 2 {
+	if readErr != nil || len(addrs) < 2 {
 		c.stop()
 		return nil, fmt.Errorf("the %s process did not start", role)
 	}
 	c.addr, c.health = addrs[0], "http://"+addrs[1]+"/api/health"
+	if len(addrs) > 2 {
+		c.admin = addrs[2]
+	}
 	return c, nil
 }
 
@@ -88,8 +92,9 @@ func (c *child) measure() (h health, err error) {
 	return h, nil
 }
 
-// ready is the child's word that it serves on addr, and its figures on health.
-func ready(addr, health fmt.Stringer) { fmt.Println(addr, health) }
+// ready is the child's word that it serves on addr, its figures on health, and, if it
+// is wswarden, the admin API on a third address.
+func ready(addresses ...any) { fmt.Println(addresses...) }
 
 // untilParentEnds returns when the parent has stopped this child or has died,
 // however it died: the other end of standard input closes with it. Ctrl-C goes

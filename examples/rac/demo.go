@@ -45,7 +45,7 @@ func demonstrate(ctx context.Context, o options, out io.Writer) error {
 		return err
 	}
 	defer behind.stop()
-	wswarden, err := start(roleWswarden, behind.addr)
+	wswarden, err := start(roleWswarden, behind.addr, o.admin)
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (d *demo) run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	printHeader(d.out, o, policy.Subscriptions.Max)
+	printHeader(d.out, o, policy.Subscriptions.Max, d.wswarden.admin)
 	d.began = time.Now()
 
 	busy, leave := context.WithCancel(ctx)

@@ -28,7 +28,7 @@ func main() {
 	case roleBackend:
 		err = runBackend(os.Args[1])
 	case roleWswarden:
-		err = runWswarden(os.Args[1])
+		err = runWswarden(os.Args[1], os.Args[2])
 	default:
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
@@ -45,6 +45,7 @@ type options struct {
 	duration time.Duration
 	seed     uint64
 	ping     time.Duration
+	admin    string
 }
 
 // parseOptions reads the command line and ends the process if it is wrong.
@@ -54,6 +55,7 @@ func parseOptions() options {
 	flag.DurationVar(&o.duration, "duration", 30*time.Second, "how long clients come and go")
 	flag.Uint64Var(&o.seed, "seed", 1, "the same seed makes the clients do the same")
 	flag.DurationVar(&o.ping, "backend-ping", 0, "the backends' own ping interval, 0s: they have none")
+	flag.StringVar(&o.admin, "admin", "127.0.0.1:0", "`address` of wswarden's dashboard and admin API; port 0: any free one")
 	flag.Parse()
 	if flag.NArg() > 0 || o.clients < 1 || o.duration < time.Second || o.ping < 0 {
 		fmt.Fprintln(os.Stderr, "rac: it takes no arguments, one client or more, one second or more, and no negative ping")

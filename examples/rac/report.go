@@ -13,7 +13,7 @@ import (
 
 const columns = "%8s%6s%9s%7s%8s%7s"
 
-func printHeader(out io.Writer, o options, limit int) {
+func printHeader(out io.Writer, o options, limit int, admin string) {
 	titles := fmt.Sprintf(columns, "sockets", "live", "zombies", "stale", "queued", "heap")
 	fmt.Fprintf(out, `Two backends that leak as the RAC backend did, each with %d clients that do the same (seed %d).
 One fleet connects directly, the other through wswarden. For %s clients come and go: most leave
@@ -23,9 +23,11 @@ politely, some vanish, hang, break the protocol or reset the connection, and som
 zombie: a socket that the backend holds for a client that is gone or hangs; stale: a subscription
 likewise; queued: MB that wait for clients to read; heap: the backend's, in MB, after a collection
 
+wswarden's dashboard, while this runs: http://%s/
+
      %s  %s
      %s  %s
-`, o.clients, o.seed, o.duration, manyPNRs, limit, rule("direct", len(titles)), rule("through wswarden", len(titles)), titles, titles)
+`, o.clients, o.seed, o.duration, manyPNRs, limit, admin, rule("direct", len(titles)), rule("through wswarden", len(titles)), titles, titles)
 }
 
 // rule is a line with a title in its middle, above columns of the given width.

@@ -21,14 +21,14 @@ func readConfiguration() (*config.Config, error) {
 }
 
 // runWswarden is wswarden's process, in front of upstream (host:port).
-func runWswarden(upstream string) error {
+func runWswarden(upstream, admin string) error {
 	cfg, err := readConfiguration()
 	if err != nil {
 		return err
 	}
 	cfg.Listeners = []config.Listener{{Address: "127.0.0.1:0"}}
 	cfg.Upstream.URL = "http://" + upstream
-	cfg.Admin.Address = ""
+	cfg.Admin.Address = admin
 	// One line a session would drown the table.
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	server, err := proxy.New(cfg, log)
@@ -44,7 +44,7 @@ func runWswarden(upstream string) error {
 		untilParentEnds()
 		drain()
 	}()
-	ready(server.Addrs()[0], health)
+	ready(server.Addrs()[0], health, server.AdminAddr())
 	return server.Run(ctx)
 }
 
