@@ -10,18 +10,18 @@ import (
 	"wswarden/proxy/evloop"
 )
 
-// Whom a session's end is told.
+// The sides that can make a session end, or be pinged.
 const (
 	sideClient   = "client"
 	sideUpstream = "upstream"
 	sideWswarden = "wswarden"
 )
 
-// ended is called by a worker for each session that it has forgotten: its one line in
-// the log, its metrics, its event.
+// ended is called by a worker for each session that it has forgotten: this is its one
+// line in the log, its metrics, its event and the end of its trace.
 func (s *Server) ended(e *session) {
 	defer s.leave()
-	ending := e.told()
+	ending := e.account()
 	k := e.kind()
 	k.ended[e.cause].Inc()
 	k.duration.Observe(float64(ending.Duration))
@@ -37,8 +37,8 @@ func (s *Server) ended(e *session) {
 	}
 }
 
-// told is what there is to tell of a session that has ended.
-func (s *session) told() *api.Ending {
+// account is what there is to tell of a session that has ended.
+func (s *session) account() *api.Ending {
 	e := &api.Ending{
 		Cause:            s.cause.String(),
 		Side:             s.culprit(),

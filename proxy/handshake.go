@@ -154,6 +154,7 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx) (*opening, error) {
 	}
 	policy := s.policyFor(ctx, string(wish.origin))
 	if policy == nil {
+		s.unmatched.Inc()
 		return nil, errNoPolicy
 	}
 	from := newPeer(ctx, s.config.TrustedProxies)

@@ -122,6 +122,7 @@ func (s *Server) registerGauges() {
 		}
 		return 1
 	})
+	s.unmatched = register.NewCounter(prometheus.CounterOpts{Name: "wswarden_handshakes_unmatched_total", Help: "Handshakes that no policy matches, answered with 404."})
 	loaded := float64(time.Now().UnixMilli()) / 1000
 	gauge("wswarden_config_loaded_timestamp_seconds", "When the configuration in use was loaded.", func() float64 { return loaded })
 	gauge("wswarden_config_last_reload_successful", "1 if the latest configuration that was read is the one in use.", func() float64 { return 1 })

@@ -47,6 +47,10 @@ func (p *probe) upstream(ctx context.Context, s *Server) error {
 	if err == nil {
 		_ = conn.Close()
 	}
+	s.forwarder.dials.up.Set(0)
+	if err == nil {
+		s.forwarder.dials.up.Set(1)
+	}
 	p.at, p.last = time.Now(), err
 	return err
 }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -175,4 +176,39 @@ func BenchmarkDescribe(b *testing.B) {
 	for b.Loop() {
 		s.describe(&row)
 	}
+}
+
+// What a listing of 100,000 sessions costs, and for how long it holds up the loop at a
+// time.
+func BenchmarkScan(b *testing.B) {
+	server := &Server{config: config.Default()}
+	w := &worker{server: server, scans: make(map[*scan]struct{})}
+	policy := policies.Default()
+	for range 100_000 {
+		s := &session{worker: w, policy: &policy, tally: new(tally)}
+		s.admission = &admission{worker: w, id: rand.Uint64(), identity: newIdentity([]byte("somebody"))}
+		w.add(s)
+	}
+	var longest time.Duration
+	var durations []time.Duration
+	for b.Loop() {
+		c := &scan{worker: w, at: -1}
+		var batch []api.Session
+		for more := true; more; {
+			batch = batch[:0]
+			began := time.Now()
+			more = c.step(func(s *session) int {
+				var row api.Session
+				s.describe(&row)
+				batch = append(batch, row)
+				return 0
+			})
+			took := time.Since(began)
+			durations, longest = append(durations, took), max(longest, took)
+		}
+	}
+	slices.Sort(durations)
+	b.ReportMetric(float64(durations[len(durations)/2].Microseconds()), "µs/turn-p50")
+	b.ReportMetric(float64(durations[len(durations)*99/100].Microseconds()), "µs/turn-p99")
+	b.ReportMetric(float64(longest.Microseconds()), "µs/turn-max")
 }

@@ -4,7 +4,8 @@
 // A session's life in reading order: Server takes the connection (server.go), the
 // handshake is admitted (handshake.go) and made with upstream on an event loop
 // (opening.go), frames are relayed (side.go, outgoing.go), the policy is asked
-// (supervision.go), and the session ends (session.go).
+// (supervision.go), and the session ends (session.go), of which ended.go tells. What
+// operators ask for is in operate.go.
 package proxy
 
 import (
@@ -53,6 +54,7 @@ type Server struct {
 
 	registry   *prometheus.Registry
 	handshakes *upstreamHandshakes
+	unmatched  prometheus.Counter // handshakes that no policy matches
 	reporter   *webhook.Reporter
 	topics     quota.Topics
 	store      quota.Store
@@ -202,6 +204,14 @@ func (s *Server) AdminAddr() net.Addr {
 	return s.admin.Addr()
 }
 
+// adminText is where the admin listener is; empty if it is off.
+func (s *Server) adminText() string {
+	if s.admin == nil {
+		return ""
+	}
+	return s.admin.Addr().String()
+}
+
 // Run serves until ctx is done, then drains, and returns when nothing is left:
 // nil, or what kept a part from serving. It may be called once.
 func (s *Server) Run(ctx context.Context) error {
@@ -231,7 +241,7 @@ func (s *Server) Run(ctx context.Context) error {
 		})
 	}
 	go s.watchHeap(ctx)
-	s.log.Info("serving", "listeners", fmt.Sprint(s.Addrs()), "upstream", s.config.Upstream.URL)
+	s.log.Info("serving", "listeners", fmt.Sprint(s.Addrs()), "upstream", s.config.Upstream.URL, "admin", s.adminText())
 
 	select {
 	case <-ctx.Done():

@@ -55,7 +55,7 @@ func newDials(registry prometheus.Registerer) *dials {
 	register := promauto.With(registry)
 	d := &dials{up: register.NewGauge(prometheus.GaugeOpts{
 		Name: "wswarden_upstream_up",
-		Help: "0 if the last dial to upstream has failed, 1 otherwise.",
+		Help: "0 if the last dial to upstream, for clients or for /readyz, has failed, 1 otherwise.",
 	})}
 	d.up.Set(1)
 	all := register.NewCounterVec(prometheus.CounterOpts{

@@ -55,7 +55,7 @@ func newMetrics(registerer prometheus.Registerer) metrics {
 		attempts: register.NewCounterVec(prometheus.CounterOpts{
 			Name: "wswarden_webhook_attempts_total",
 			Help: "Attempts to deliver a report by what came of them.",
-		}, []string{"policy", "result"}),
+		}, []string{"policy", "outcome"}),
 		queued: register.NewGauge(prometheus.GaugeOpts{
 			Name: "wswarden_webhook_queue_reports",
 			Help: "Reports whose delivery is not yet decided.",
