@@ -1,11 +1,15 @@
 // Package admin is what operators and their tools see of wswarden: a listener
 // of its own, beside the one that clients use.
+//
+// Every request passes the guard (guard.go), which knows who may ask, and then finds
+// its route (routes.go). What is known of sessions comes from the Source (source.go);
+// listing.go, stream.go and events.go tell it in such a way that neither many sessions
+// nor a reader who does not read cost much.
 package admin
 
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -16,8 +20,20 @@ import (
 
 // Server answers on the admin address.
 type Server struct {
+	source  Source
+	log     *slog.Logger
+	guarded bool // by a token
+
+	scans   gate // those that look at all sessions
+	streams gate // of events
+
+	// For tests; set before the first request.
+	heartbeat time.Duration // of streams of events
+	patience  time.Duration // with a reader of a stream who takes nothing
+
 	listener net.Listener
 	http     http.Server
+	cancel   context.CancelFunc // ends the contexts of all requests
 }
 
 // Options are what New needs.
@@ -32,8 +48,21 @@ type Options struct {
 	Source Source
 	// Metrics is asked at each request for /metrics; nil: there is no such path.
 	Metrics prometheus.Gatherer
-	Log     *slog.Logger
+	// Dashboard answers for / and what is below /assets/, to everybody; nil: there are
+	// no such paths.
+	Dashboard http.Handler
+	// Log is told of what changes something, and never of a token; nil: nobody is. It
+	// must not block.
+	Log *slog.Logger
 }
+
+const (
+	maxScans   = 4
+	maxStreams = 16
+	// timeout of what is no stream, for all of the request and all of the answer: who
+	// asks and does not read holds nothing for ever.
+	timeout = 30 * time.Second
+)
 
 // New binds the address.
 func New(o Options) (*Server, error) {
@@ -41,23 +70,32 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if !o.Source.Ready(r.Context()).Ready {
-			http.Error(w, "draining", http.StatusServiceUnavailable)
-			return
-		}
-		_, _ = io.WriteString(w, "ready\n")
-	})
-	if o.Metrics != nil {
-		mux.Handle("GET /metrics", metricsHandler(o.Metrics))
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Server{listener: ln, http: http.Server{
-		Handler:           mux,
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &Server{
+		source:    o.Source,
+		log:       o.Log,
+		guarded:   o.Token != "",
+		scans:     make(gate, maxScans),
+		streams:   make(gate, maxStreams),
+		heartbeat: 15 * time.Second,
+		patience:  10 * time.Second,
+		listener:  ln,
+		cancel:    cancel,
+	}
+	s.http = http.Server{
+		Handler:           newGuard(o, s.routes(o)),
+		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ReadHeaderTimeout: 5 * time.Second,
-		WriteTimeout:      30 * time.Second, // who asks and does not read holds nothing for ever
-	}}, nil
+		ReadTimeout:       timeout,
+		WriteTimeout:      timeout,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn),
+	}
+	return s, nil
 }
 
 // Addr returns the address that is listened on.
@@ -71,8 +109,9 @@ func (s *Server) Serve() error {
 	return nil
 }
 
-// Close stops answering; requests under way get a second.
+// Close stops answering. Streams end at once, other requests get a second.
 func (s *Server) Close() error {
+	s.cancel()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	err := s.http.Shutdown(ctx)
@@ -82,3 +121,29 @@ func (s *Server) Close() error {
 	}
 	return err
 }
+
+// gate lets so many in at a time as its capacity is.
+type gate chan struct{}
+
+// enter waits for its turn, and reports whether it came before ctx was done. Who
+// has entered leaves.
+func (g gate) enter(ctx context.Context) bool {
+	select {
+	case g <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// tryEnter does not wait.
+func (g gate) tryEnter() bool {
+	select {
+	case g <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (g gate) leave() { <-g }

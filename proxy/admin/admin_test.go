@@ -2,7 +2,6 @@ package admin
 
 import (
 	"errors"
-	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -10,68 +9,46 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
-	"go.uber.org/goleak"
 )
 
-// TestMain fails when a test has left a goroutine behind.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// serve runs an admin server until the test ends and returns a function that
-// asks it for a path.
-func serve(t *testing.T, ready func() bool, metrics prometheus.Gatherer) func(path string) (status int, body string) {
-	t.Helper()
-	s, err := New("127.0.0.1:0", ready, metrics)
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- s.Serve() }()
-	client := &http.Client{Transport: &http.Transport{}}
-	t.Cleanup(func() {
-		client.CloseIdleConnections()
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
-	return func(path string) (int, string) {
-		t.Helper()
-		resp, err := client.Get("http://" + s.Addr().String() + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = resp.Body.Close() }()
-		body, err := io.ReadAll(resp.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return resp.StatusCode, string(body)
-	}
+func withMetrics(metrics prometheus.Gatherer) func(*Options) {
+	return func(o *Options) { o.Metrics = metrics }
 }
 
-func yes() bool { return true }
-
 func TestHealthAndReadiness(t *testing.T) {
-	draining := false
-	get := serve(t, func() bool { return !draining }, nil)
+	ready := checks(true, map[string]string{"drain": "ok", "upstream": "ok"})
+	draining := checks(false, map[string]string{"drain": "it drains", "upstream": "ok"})
+	down := checks(false, map[string]string{"drain": "it drains", "upstream": "connection refused"})
+	w := start(t, new(fake), withToken) // which none of them needs
 	for _, step := range []struct {
-		draining bool
-		path     string
-		status   int
-		body     string
+		path   string
+		status int
+		body   string
 	}{
-		{false, "/healthz", 200, "ok\n"},
-		{false, "/readyz", 200, "ready\n"},
-		{true, "/healthz", 200, "ok\n"},
-		{true, "/readyz", 503, "draining\n"},
-		{false, "/metrics", 404, "404 page not found\n"}, // there are none
+		{"/healthz", 200, "ok\n"},
+		{"/healthz?from=a-probe", 200, "ok\n"},
+		{"/readyz", 200, "ready\n"},
+		{"/readyz?verbose", 200, `{"ready":true,"checks":{"drain":"ok","upstream":"ok"}}` + "\n"},
 	} {
-		draining = step.draining
-		if status, body := get(step.path); status != step.status || body != step.body {
-			t.Errorf("draining %v: %s: %d %q, want %d %q", step.draining, step.path, status, body, step.status, step.body)
+		w.readiness = ready
+		if r, body := w.ask("GET", step.path); r.StatusCode != step.status || body != step.body {
+			t.Errorf("ready: %s: %d %q, want %d %q", step.path, r.StatusCode, body, step.status, step.body)
 		}
+	}
+
+	w.readiness = draining
+	if r, body := w.ask("GET", "/healthz"); r.StatusCode != 200 || body != "ok\n" {
+		t.Errorf("draining: %d %q", r.StatusCode, body)
+	}
+	if e := w.refused(503, "GET", "/readyz"); !strings.HasPrefix(e.Message, "not ready: drain;") {
+		t.Errorf("draining: %q", e.Message)
+	}
+	w.readiness = down
+	if e := w.refused(503, "GET", "/readyz"); !strings.HasPrefix(e.Message, "not ready: drain, upstream;") {
+		t.Errorf("upstream down: %q", e.Message)
+	}
+	if r, body := w.ask("GET", "/readyz?verbose"); r.StatusCode != 503 || !strings.Contains(body, `"upstream":"connection refused"`) {
+		t.Errorf("upstream down: %d %q", r.StatusCode, body)
 	}
 }
 
@@ -79,12 +56,12 @@ func TestMetricsAreThoseOfTheRegistry(t *testing.T) {
 	registry := NewRegistry()
 	counter := prometheus.NewCounter(prometheus.CounterOpts{Name: "wswarden_things_total", Help: "Things."})
 	registry.MustRegister(counter)
-	get := serve(t, yes, registry)
+	w := start(t, new(fake), withMetrics(registry))
 
 	counter.Add(3)
-	status, body := get("/metrics")
-	if status != 200 {
-		t.Fatalf("%d %s", status, body)
+	r, body := w.ask("GET", "/metrics")
+	if r.StatusCode != 200 {
+		t.Fatalf("%d %s", r.StatusCode, body)
 	}
 	for _, line := range []string{"wswarden_things_total 3\n", "\ngo_goroutines "} {
 		if !strings.Contains(body, line) {
@@ -96,9 +73,34 @@ func TestMetricsAreThoseOfTheRegistry(t *testing.T) {
 	stray := prometheus.NewCounter(prometheus.CounterOpts{Name: "stray_total", Help: "Somebody else's."})
 	prometheus.MustRegister(stray)
 	defer prometheus.Unregister(stray)
-	if _, body := get("/metrics"); strings.Contains(body, "stray_total") {
+	if _, body := w.ask("GET", "/metrics"); strings.Contains(body, "stray_total") {
 		t.Error("the global registry is shown")
 	}
+}
+
+func TestWhatIsNotGivenIsNotThere(t *testing.T) {
+	w := start(t, new(fake))
+	for _, path := range []string{"/metrics", "/", "/assets/page.js"} {
+		w.refused(404, "GET", path)
+	}
+}
+
+func TestDashboard(t *testing.T) {
+	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=60")
+		_, _ = w.Write([]byte("page " + r.URL.Path))
+	})
+	w := start(t, new(fake), withToken, func(o *Options) { o.Dashboard = page })
+	for _, path := range []string{"/", "/assets/page.js", "/?theme=dark"} {
+		r, body := w.ask("GET", path) // without the token, for which the page asks
+		if want, _, _ := strings.Cut("page "+path, "?"); r.StatusCode != 200 || body != want {
+			t.Errorf("%s: %d %q", path, r.StatusCode, body)
+		}
+		if cache := r.Header.Get("Cache-Control"); cache != "max-age=60" {
+			t.Errorf("%s: Cache-Control: %s", path, cache)
+		}
+	}
+	w.refused(401, "GET", "/other")
 }
 
 // broken is a metric that cannot be told.
@@ -115,9 +117,9 @@ func TestOneBrokenMetricTakesNoOtherAway(t *testing.T) {
 		broken{prometheus.NewDesc("broken", "Broken.", nil, nil)},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sound", Help: "Sound."}, func() float64 { return 1 }),
 	)
-	get := serve(t, yes, registry)
-	if status, body := get("/metrics"); status != 200 || !strings.Contains(body, "\nsound 1\n") {
-		t.Errorf("%d %s", status, body)
+	w := start(t, new(fake), withMetrics(registry))
+	if r, body := w.ask("GET", "/metrics"); r.StatusCode != 200 || !strings.Contains(body, "\nsound 1\n") {
+		t.Errorf("%d %s", r.StatusCode, body)
 	}
 }
 
@@ -132,41 +134,33 @@ func (s slow) Gather() ([]*dto.MetricFamily, error) {
 
 func TestScrapesAtATimeAreFew(t *testing.T) {
 	s := slow{make(chan struct{}), make(chan struct{})}
-	get := serve(t, yes, s)
+	w := start(t, new(fake), withMetrics(s))
 	var scrapes sync.WaitGroup
 	for range maxScrapes {
-		scrapes.Go(func() { get("/metrics") })
+		scrapes.Go(func() { w.ask("GET", "/metrics") })
 		<-s.asked
 	}
-	if status, _ := get("/metrics"); status != 503 {
-		t.Errorf("one more: %d", status)
+	if r, _ := w.ask("GET", "/metrics"); r.StatusCode != 503 {
+		t.Errorf("one more: %d", r.StatusCode)
 	}
-	if status, _ := get("/healthz"); status != 200 {
-		t.Errorf("health beside slow scrapes: %d", status)
+	if r, _ := w.ask("GET", "/healthz"); r.StatusCode != 200 {
+		t.Errorf("health beside slow scrapes: %d", r.StatusCode)
 	}
 	close(s.release)
 	scrapes.Wait()
 }
 
 func TestCloseWaitsForNobodyForEver(t *testing.T) {
+	t.Parallel() // it takes a second
 	s := slow{make(chan struct{}), make(chan struct{})}
-	admin, err := New("127.0.0.1:0", yes, s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- admin.Serve() }()
-	client := &http.Client{Transport: &http.Transport{}}
+	w := start(t, new(fake), withMetrics(s))
 	answered := make(chan error, 1)
 	go func() {
-		_, err := client.Get("http://" + admin.Addr().String() + "/metrics")
+		_, err := w.client.Get("http://" + w.admin.Addr().String() + "/metrics")
 		answered <- err
 	}()
 	<-s.asked
-	if err := admin.Close(); err != nil {
-		t.Error(err)
-	}
-	if err := <-served; err != nil {
+	if err := w.admin.Close(); err != nil {
 		t.Error(err)
 	}
 	if err := <-answered; err == nil {

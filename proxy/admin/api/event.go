@@ -50,8 +50,8 @@ type Ending struct {
 	Cause string `json:"cause"`
 	// Side that made it end: client, upstream, or wswarden.
 	Side string `json:"side"`
-	// ClientCode and UpstreamCode are those of the close frame to, or for the causes
-	// client_close and upstream_close from, each; zero: none.
+	// ClientCode and UpstreamCode are those of the close frames for each, whether it
+	// was there to read them or not; zero: one without a code.
 	ClientCode   uint16  `json:"client_code,omitempty"`
 	UpstreamCode uint16  `json:"upstream_code,omitempty"`
 	Duration     Seconds `json:"duration_seconds"`
