@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -140,12 +141,17 @@ func TestReadmeConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("0123456789abcdef\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	var names []string
 	for i, rest := range strings.Split(string(text), "```yaml\n")[1:] {
 		example, _, _ := strings.Cut(rest, "```")
 		if !strings.Contains(example, "upstream:") {
 			example += "upstream: { url: http://127.0.0.1:5000 }\n"
 		}
+		example = strings.ReplaceAll(example, "/etc/wswarden/token", token)
 		c, err := config.Parse(fmt.Sprintf("example %d", i+1), []byte(example))
 		if err != nil {
 			t.Error(err)
@@ -155,7 +161,7 @@ func TestReadmeConfiguration(t *testing.T) {
 			names = append(names, policy.Name+" "+policy.Dialect)
 		}
 	}
-	if want := []string{"passengers rac", "everybody-else ", "passengers ", "default ", "default chat"}; !slices.Equal(names, want) {
+	if want := []string{"passengers rac", "everybody-else ", "passengers ", "default ", "default chat", "default ", "default "}; !slices.Equal(names, want) {
 		t.Errorf("policies and their dialects: %q, want %q", names, want)
 	}
 }

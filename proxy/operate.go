@@ -85,8 +85,13 @@ func (o operator) Session(ctx context.Context, id api.ID) (d api.Detail, found b
 }
 
 // EndOne implements admin.Source.
-func (o operator) EndOne(ctx context.Context, id api.ID, code uint16, reason string) bool {
-	return o.find(ctx, id, func(s *session) { s.kill(code, reason) })
+func (o operator) EndOne(ctx context.Context, id api.ID, code uint16, reason string) (ended int, found bool) {
+	found = o.find(ctx, id, func(s *session) {
+		if s.kill(code, reason) {
+			ended = 1
+		}
+	})
+	return ended, found
 }
 
 // End implements admin.Source.

@@ -222,6 +222,9 @@ func TestKilledBehindAMessage(t *testing.T) {
 	if w.call("DELETE", "/v1/sessions?policy=p", &ended); ended.Ended != 0 {
 		t.Errorf("%d ended that did already", ended.Ended)
 	}
+	if status := w.call("DELETE", "/v1/sessions/"+w.list("")[0].ID.String(), &ended); status != http.StatusOK || ended.Ended != 0 {
+		t.Errorf("status %d, %d ended that did already", status, ended.Ended)
+	}
 	upstream.send(upstream.frame(goesEnd, "time"))
 	client.want(goesEnd, "time")
 	client.wantClose(1008, "enough")

@@ -51,12 +51,13 @@ func (s *Server) endOne(w http.ResponseWriter, r *http.Request, query url.Values
 	if err != nil {
 		return err
 	}
-	if !s.source.EndOne(r.Context(), id, code, reason) {
+	n, found := s.source.EndOne(r.Context(), id, code, reason)
+	if !found {
 		return noSession(w, r, id)
 	}
 	s.log.Info("asked to end a session", "by", r.RemoteAddr, "session", id.String(),
-		"close_code", code, "reason", reason)
-	return answer(w, http.StatusOK, api.Ended{Ended: 1})
+		"close_code", code, "reason", reason, "ended", n)
+	return answer(w, http.StatusOK, api.Ended{Ended: n})
 }
 
 // drain answers to POST /v1/drain.

@@ -109,12 +109,15 @@ func (f *fake) Session(_ context.Context, id api.ID) (api.Detail, bool) {
 	return api.Detail{Session: f.sessions[i]}, true
 }
 
-func (f *fake) EndOne(ctx context.Context, id api.ID, code uint16, reason string) bool {
-	_, found := f.Session(ctx, id)
+func (f *fake) EndOne(ctx context.Context, id api.ID, code uint16, reason string) (ended int, found bool) {
+	d, found := f.Session(ctx, id)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked = append(f.asked, fmt.Sprint(id, " ", code, " ", reason))
-	return found
+	if found && d.State == api.StateOpen {
+		ended = 1
+	}
+	return ended, found
 }
 
 func (f *fake) End(ctx context.Context, filter api.Filter, code uint16, reason string) (n int) {

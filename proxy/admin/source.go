@@ -17,9 +17,10 @@ type Source interface {
 	Sessions(ctx context.Context, f api.Filter) iter.Seq[[]api.Session]
 	// Session returns one; false if there is none.
 	Session(ctx context.Context, id api.ID) (api.Detail, bool)
-	// EndOne and End begin to end a session, or all that fit; End returns how many there
-	// were. Code 0 is that of the cause killed, an empty reason its word.
-	EndOne(ctx context.Context, id api.ID, code uint16, reason string) (found bool)
+	// EndOne and End begin to end a session, or all that fit, and return how many. One
+	// that ends already is none of them. Code 0 is that of the cause killed, an empty
+	// reason its word.
+	EndOne(ctx context.Context, id api.ID, code uint16, reason string) (ended int, found bool)
 	End(ctx context.Context, f api.Filter, code uint16, reason string) int
 	// Topics returns all that there are, in no order, of the sessions that fit.
 	Topics(ctx context.Context, f api.Filter) (topics []api.Topic, truncated bool)
