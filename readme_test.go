@@ -5,12 +5,16 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v3"
 
 	"wswarden/config"
 	"wswarden/policies"
@@ -226,5 +230,39 @@ func TestReadmeDialects(t *testing.T) {
 	slices.Sort(got)
 	if !slices.Equal(got, config.Builtins()) {
 		t.Errorf("README.md has %q, built in are %q", got, config.Builtins())
+	}
+}
+
+// The README's table of routes has those of the API's own description.
+func TestReadmeRoutes(t *testing.T) {
+	text, err := os.ReadFile("proxy/admin/openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var description struct {
+		Paths map[string]map[string]any `yaml:"paths"`
+	}
+	if err := yaml.Unmarshal(text, &description); err != nil {
+		t.Fatal(err)
+	}
+	want := make(map[string]bool)
+	for path, methods := range description.Paths {
+		if strings.HasPrefix(path, "/debug/pprof/") {
+			path = "/debug/pprof/" // the README has one row for all profiles
+		}
+		for method := range methods {
+			if method != "parameters" {
+				want[strings.ToUpper(method)+" "+path] = true
+			}
+		}
+	}
+	got := make(map[string]bool)
+	for _, row := range table(t, "routes") {
+		for _, match := range regexp.MustCompile("`([A-Z]+ /[^`]*)`").FindAllStringSubmatch(row[0], -1) {
+			got[match[1]] = true
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("README.md has %q, the description %q", slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
 	}
 }
