@@ -87,7 +87,7 @@ func (o *opening) dial(err error) {
 		o.worker.loop.Set(&o.timer, now+(o.dialUntil-now)/time.Duration(len(o.addresses)))
 		address := o.addresses[0]
 		o.addresses = o.addresses[1:]
-		prepare := func(fd int) error { return tuneSocket(fd, o.server.config) }
+		prepare := func(fd int) error { return tuneSocket(fd, o.server.config, spreadKeepIdle()) }
 		if err = o.worker.loop.Connect(&o.upstream, address, prepare, o); err == nil {
 			o.Ready() // on the same machine it is connected by now
 			return
