@@ -156,12 +156,15 @@ func (s *session) subscribedTo(topic interface{ AppendText([]byte) []byte }) {
 	}
 }
 
-// wall returns when a moment was, or will be, by the wall's clock. It is the same
-// answer each time, unless somebody has set that clock.
-func (s *Server) wall(at policies.Moment) time.Time {
+// wall returns when a moment was, or will be, by the wall's clock.
+func (s *Server) wall(at policies.Moment) time.Time { return s.beginning().Add(at) }
+
+// beginning returns the time of the moment 0 by the wall's clock: the same each time,
+// unless somebody has set that clock.
+func (s *Server) beginning() time.Time {
 	began := time.Now().Round(0).Add(-evloop.Now()) // by that clock alone
 	if last := s.began.Load(); last == nil || began.Sub(*last).Abs() > time.Second {
 		s.began.Store(&began)
 	}
-	return s.began.Load().Add(at)
+	return *s.began.Load()
 }

@@ -8,7 +8,6 @@ import (
 	"wswarden/config"
 	"wswarden/policies"
 	"wswarden/proxy/admin/api"
-	"wswarden/proxy/evloop"
 )
 
 // operator is what the admin API tells of and acts upon: it is an admin.Source.
@@ -144,9 +143,10 @@ func (o operator) Policies() []api.Policy {
 	return list
 }
 
-// describe fills in what a listing has of the session. It is called on the loop.
+// describe fills in what a listing has of the session. It is called on the loop, by a
+// scan.
 func (s *session) describe(row *api.Session) {
-	now, server := evloop.Now(), s.worker.server
+	now, began := s.worker.present.now, s.worker.present.began
 	active := max(s.facts.Opened, s.facts.Message)
 	*row = api.Session{
 		ID:               api.ID(s.admission.id),
@@ -154,8 +154,8 @@ func (s *session) describe(row *api.Session) {
 		Address:          s.admission.client,
 		Identity:         s.admission.identityText(),
 		State:            api.StateOpen,
-		Opened:           server.wall(s.facts.Opened),
-		Active:           server.wall(active),
+		Opened:           began.Add(s.facts.Opened),
+		Active:           began.Add(active),
 		Age:              api.InSeconds(now - s.facts.Opened),
 		Idle:             api.InSeconds(now - active),
 		ClientToUpstream: s.client.flow.forAPI(),
@@ -175,14 +175,15 @@ func (s *session) describe(row *api.Session) {
 	}
 }
 
-// detail is all that there is to say of the session. It is called on the loop.
+// detail is all that there is to say of the session. It is called on the loop, by a
+// scan.
 func (s *session) detail() (d api.Detail) {
 	s.describe(&d.Session)
 	at := func(m policies.Moment) *time.Time {
 		if m == policies.Never {
 			return nil
 		}
-		t := s.worker.server.wall(m)
+		t := s.worker.present.began.Add(m)
 		return &t
 	}
 	f := &s.facts
@@ -216,7 +217,7 @@ func (s *session) detail() (d api.Detail) {
 		d.Times.Deadline = at(s.deadline)
 		return d
 	}
-	now := evloop.Now()
+	now := s.worker.present.now
 	f.Pressure = s.worker.pressure
 	forecasts := s.policy.Forecasts(f, now)
 	if s.drainAt != policies.Never {
@@ -232,7 +233,7 @@ func (s *session) detail() (d api.Detail) {
 func (s *session) forAPI(forecast policies.Forecast, now policies.Moment) api.Forecast {
 	f := api.Forecast{
 		Rule: forecast.Rule,
-		At:   s.worker.server.wall(forecast.At),
+		At:   s.worker.present.began.Add(forecast.At),
 		In:   api.InSeconds(max(0, forecast.At-now)),
 	}
 	switch forecast.Verdict.Action {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"wswarden/policies"
 	"wswarden/proxy/evloop"
 )
 
@@ -17,6 +18,12 @@ type scan struct {
 	worker *worker
 	at     int // the sessions from here on have been visited
 	moved  map[*session]struct{}
+}
+
+// present is when something is told, and, by the wall's clock, when the moment 0 was.
+type present struct {
+	now   policies.Moment
+	began time.Time
 }
 
 const (
@@ -57,7 +64,8 @@ func (c *scan) step(visit func(*session) int) bool {
 		c.at = len(w.sessions)
 		w.scans[c] = struct{}{}
 	}
-	until := evloop.Now() + scanTime
+	w.present = present{evloop.Now(), w.server.beginning()}
+	until := w.present.now + scanTime
 	for work := 0; c.at > 0; {
 		if c.at = min(c.at, len(w.sessions)); c.at == 0 {
 			break
@@ -79,12 +87,13 @@ func (c *scan) step(visit func(*session) int) bool {
 // end is called on the loop.
 func (c *scan) end() { delete(c.worker.scans, c) }
 
-// taken notes that a session has moved from one place to another.
-func (c *scan) taken(s *session, from, to int) {
-	if from >= c.at && to < c.at {
+// removed notes that a session is gone, to whose place the last one moves, from there.
+func (c *scan) removed(s, last *session, from int) {
+	delete(c.moved, s)
+	if from >= c.at && int(s.place) < c.at {
 		if c.moved == nil {
 			c.moved = make(map[*session]struct{})
 		}
-		c.moved[s] = struct{}{}
+		c.moved[last] = struct{}{}
 	}
 }

@@ -172,6 +172,7 @@ func BenchmarkDescribe(b *testing.B) {
 	policy := policies.Default()
 	s := &session{worker: w, policy: &policy}
 	s.admission = &admission{worker: w, id: rand.Uint64(), identity: newIdentity([]byte("somebody"))}
+	w.present = present{evloop.Now(), server.beginning()}
 	var row api.Session
 	for b.Loop() {
 		s.describe(&row)

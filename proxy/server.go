@@ -49,7 +49,7 @@ type Server struct {
 	events    *events
 	tracer    *tracing.Tracer           // nil: off
 	next      atomic.Uint32             // the worker for the next session
-	began     atomic.Pointer[time.Time] // see wall
+	began     atomic.Pointer[time.Time] // see beginning
 	probe     probe
 
 	registry   *prometheus.Registry
@@ -124,7 +124,7 @@ func newServer(cfg *config.Config, log *slog.Logger, newLoop func() (*evloop.Loo
 // bind opens all listeners.
 func (s *Server) bind() error {
 	tune := func(_, _ string, c syscall.RawConn) (err error) {
-		controlErr := c.Control(func(fd uintptr) { err = tuneSocket(int(fd), s.config) })
+		controlErr := c.Control(func(fd uintptr) { err = tuneSocket(int(fd), s.config, keepIdle) })
 		return errors.Join(controlErr, err)
 	}
 	lc := net.ListenConfig{Control: tune, KeepAlive: -1}
@@ -256,10 +256,10 @@ func (s *Server) Run(ctx context.Context) error {
 		_ = w.loop.Do(w.lag.end)
 		_ = w.loop.Stop()
 	}
+	s.events.close() // before those who read of them are cut off
 	if s.admin != nil {
 		_ = s.admin.Close()
 	}
-	s.events.close()
 	loops.Wait()
 	servers.Wait()
 	for _, w := range s.workers {

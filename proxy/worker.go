@@ -23,6 +23,7 @@ type worker struct {
 	openings map[*opening]struct{}
 	sessions []*session
 	scans    map[*scan]struct{} // of sessions, under way
+	present  present            // of the turn of a scan
 
 	dismissals map[*dismissal]struct{}
 	partings   map[*parting]struct{}
@@ -78,7 +79,7 @@ func (w *worker) remove(s *session) {
 	s.tally.live.Add(-1)
 	last := len(w.sessions) - 1
 	for c := range w.scans {
-		c.taken(w.sessions[last], last, int(s.place))
+		c.removed(s, w.sessions[last], last)
 	}
 	w.sessions[s.place] = w.sessions[last]
 	w.sessions[s.place].place = s.place

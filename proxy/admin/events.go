@@ -76,8 +76,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, query url.Values
 	stream.buffer.WriteString("retry: 3000\n\n")
 	heartbeat := time.NewTicker(s.heartbeat)
 	defer heartbeat.Stop()
-	more := true
-	for id := 1; stream.flush() == nil && more; {
+	more, over := true, r.Context().Done()
+	for id := 1; stream.flush() == nil && more && (over != nil || len(events) > 0); {
 		var event api.Event
 		select {
 		case event, more = <-events:
@@ -92,8 +92,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, query url.Values
 			}
 		case <-heartbeat.C:
 			stream.buffer.WriteString(": all is quiet\n\n")
-		case <-r.Context().Done():
-			return nil
+		case <-over:
+			over = nil // what has been told by then is still there to be read
 		}
 	}
 	return nil
