@@ -23,6 +23,7 @@ const (
 	caseIdle      = "idle"
 	caseInspect   = "inspect"
 	caseRefuse    = "refuse"
+	caseListing   = "listing"
 
 	echoConnections = 200
 	echoMessage     = 128
@@ -32,7 +33,12 @@ const (
 	spare = 500
 )
 
-var cases = []string{caseEcho, caseBulk, caseHandshake, caseIdle, caseInspect, caseRefuse}
+var cases = []string{caseEcho, caseBulk, caseHandshake, caseIdle, caseInspect, caseRefuse, caseListing}
+
+// withItself reports whether a case compares wswarden with itself.
+func withItself(kind string) bool {
+	return kind == caseInspect || kind == caseRefuse || kind == caseListing
+}
 
 // bench is one run of the benchmark.
 type bench struct {
@@ -77,7 +83,7 @@ func run(ctx context.Context, o options, progress io.Writer) (_ results, err err
 	defer func() { err = errors.Join(err, b.stop()) }()
 
 	for _, t := range targets {
-		if !slices.Contains(o.only, t.name) || !slices.ContainsFunc(o.cases, t.takes) {
+		if !slices.Contains(o.only, t.name) || !slices.ContainsFunc(o.cases, t.takes) || t.name == before && o.before == "" {
 			continue
 		}
 		if err := b.enter(ctx, t); err != nil {
@@ -95,7 +101,9 @@ func run(ctx context.Context, o options, progress io.Writer) (_ results, err err
 func (b *bench) enter(ctx context.Context, t target) (err error) {
 	e := &entrant{target: t, process: b.upstream}
 	if t.name != direct {
-		if t.isWswarden() && b.wswarden != "" {
+		if t.name == before {
+			e.program = b.before
+		} else if t.isWswarden() && b.wswarden != "" {
 			e.program = b.wswarden
 		} else if e.program, err = t.find(ctx, b.place.Dir); err != nil {
 			return err
@@ -136,14 +144,12 @@ func (b *bench) rounds(ctx context.Context, progress io.Writer) (results, error)
 			if kind == caseIdle { // whose processes are fresh ones
 				continue
 			}
-			if err := b.measure(ctx, e, kind, little, make(results)); err != nil {
+			if err := b.measure(ctx, e, kind, little, 0, make(results)); err != nil {
 				return nil, err
 			}
 		}
 	}
-	// Some cases compare wswarden with itself: their two targets follow each other
-	// closely.
-	withItself := func(kind string) bool { return kind == caseInspect || kind == caseRefuse }
+	// Where wswarden is compared with itself, what is compared follows closely.
 	together := [][]string{slices.DeleteFunc(slices.Clone(b.cases), withItself)}
 	for _, kind := range b.cases {
 		if withItself(kind) {
@@ -168,7 +174,7 @@ func (b *bench) round(ctx context.Context, number int, kinds []string, to result
 		e := entrants[(i+number)%len(entrants)]
 		fmt.Fprintf(progress, "round %d of %d: %s\n", number+1, b.options.rounds, e.name)
 		for _, kind := range kinds {
-			if err := b.measure(ctx, e, kind, b.work, to); err != nil {
+			if err := b.measure(ctx, e, kind, b.work, number, to); err != nil {
 				return err
 			}
 		}
@@ -177,8 +183,8 @@ func (b *bench) round(ctx context.Context, number int, kinds []string, to result
 }
 
 // measure does the work of one case, if the target takes part in it, and adds its
-// figures to the results.
-func (b *bench) measure(ctx context.Context, e *entrant, kind string, w work, to results) (err error) {
+// figures to the results. The rounds count from 0.
+func (b *bench) measure(ctx context.Context, e *entrant, kind string, w work, round int, to results) (err error) {
 	defer func() {
 		if err != nil && ctx.Err() == nil {
 			err = e.process.explain(fmt.Errorf("%s case: %w", kind, err))
@@ -186,6 +192,10 @@ func (b *bench) measure(ctx context.Context, e *entrant, kind string, w work, to
 	}()
 	if !e.takes(kind) {
 		return nil
+	}
+	if e.name == watched {
+		stop := watch(ctx, e.process)
+		defer func() { err = errors.Join(err, stop()) }()
 	}
 	switch kind {
 	case caseEcho:
@@ -227,6 +237,8 @@ func (b *bench) measure(ctx context.Context, e *entrant, kind string, w work, to
 			return err
 		}
 		to.add(idleMemory, e.name, kib/float64(w.sessions))
+	case caseListing:
+		return b.listing(ctx, e.process, w, round, to)
 	case caseInspect:
 		cpu, _, err := echoes(ctx, e.process, echoConnections, news, echoMessage, w.echoes)
 		if err != nil {

@@ -67,6 +67,7 @@ type options struct {
 	only, cases  []string
 	output       string
 	wswarden     string // a program; empty to build one
+	before       string // a program; empty for none
 	wswardenArgs []string
 }
 
@@ -89,17 +90,18 @@ func parseOptions(args []string, usage io.Writer) (options, error) {
 	flags := flag.NewFlagSet("benchmark", flag.ContinueOnError)
 	flags.SetOutput(usage)
 	flags.IntVar(&o.rounds, "rounds", 7, "`rounds`; each measures every case of every target")
-	flags.IntVar(&o.work.echoes, "echoes", 150_000, "128-byte `messages` in a round's echo case, and in its inspect case")
+	flags.IntVar(&o.work.echoes, "echoes", 150_000, "128-byte `messages` in a round's echo case, in its inspect case, and twice as many for each way to list")
 	flags.IntVar(&o.work.messages, "messages", 20_000, "64 KiB `messages` in a round's bulk case")
 	flags.IntVar(&o.work.handshakes, "handshakes", 10_000, "`sessions` opened and closed in a round's handshake case")
-	flags.IntVar(&o.work.sessions, "sessions", 9_000, "`sessions` held in a round's idle case")
+	flags.IntVar(&o.work.sessions, "sessions", 9_000, "`sessions` held in a round's idle case, and in its listing case")
 	flags.DurationVar(&o.settle, "settle", 3*time.Second, "`time` for which sessions are idle before their memory is taken")
 	only := flags.String("only", strings.Join(names, ","), "`targets`")
 	some := flags.String("cases", strings.Join(cases, ","), "`cases`")
 	flags.StringVar(&o.output, "output", "table", "table or json")
 	flags.StringVar(&o.wswarden, "wswarden", "", "`program` to measure instead of one built from this tree")
+	flags.StringVar(&o.before, "before", "", "another `program` of wswarden's to measure beside, as the target before")
 	extra := flags.String("wswarden-args", "", "more `arguments` for wswarden, separated by blanks")
-	hurry := flags.Bool("quick", false, "take about a minute: fewer rounds of less work")
+	hurry := flags.Bool("quick", false, "take about two minutes: fewer rounds of less work")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}

@@ -5,10 +5,13 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"runtime"
@@ -183,11 +186,15 @@ func TestEcho(t *testing.T) {
 }
 
 func TestTargets(t *testing.T) {
+	program, err := targets[0].find(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, target := range targets {
 		t.Run(target.name, func(t *testing.T) {
 			o := options{
 				rounds: 1, work: work{echoes: 1000, messages: 50, handshakes: 50, sessions: 50}, settle: time.Millisecond,
-				only: []string{target.name}, cases: cases,
+				only: []string{target.name}, cases: cases, wswarden: program, before: program,
 			}
 			var progress strings.Builder
 			results, err := run(t.Context(), o, &progress)
@@ -201,12 +208,79 @@ func TestTargets(t *testing.T) {
 				t.Skip(progress.String())
 			}
 			for _, f := range figures {
+				if f.Case == caseListing {
+					continue // has rows of its own: see TestListing
+				}
 				measured := target.takes(f.Case) && (target.name != direct || f != echoCPU)
 				if got := results[f][target.name]; measured != (len(got) == 1) {
 					t.Errorf("%s: %v", f.Key, got)
 				}
 			}
 		})
+	}
+}
+
+// A crowd of two pages is listed in every way.
+func TestListing(t *testing.T) {
+	o := options{
+		rounds: 2, work: work{echoes: 1000, messages: 1, handshakes: 1, sessions: 1500},
+		only: []string{crowd}, cases: []string{caseListing},
+	}
+	results, err := run(t.Context(), o, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for f, names := range map[figure][]string{
+		listingP50:   {crowd, listed, relisted, paged},
+		listingP99:   {crowd, listed, relisted, paged},
+		listingTime:  {listed, relisted, paged},
+		listingMost:  {listed, relisted, paged},
+		listingAlone: {relisted, paged},
+		listingCPU:   {relisted, paged},
+	} {
+		if len(results[f]) != len(names) {
+			t.Errorf("%s: %v", f.Key, results[f])
+		}
+		for _, name := range names {
+			if values := results[f][name]; len(values) != 2 || slices.Min(values) <= 0 {
+				t.Errorf("%s of %s: %v", f.Key, name, values)
+			}
+		}
+	}
+}
+
+// An admin API that says too little, and none at all.
+func TestAnswersThatAreWrong(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path != "/v1/sessions":
+			http.NotFound(w, r)
+		case r.Header.Get("Accept") == "application/x-ndjson":
+			io.WriteString(w, "{}\n{}\n")
+		default:
+			io.WriteString(w, `{"sessions":[{"id":"0000000000000001"}],"matched":1}`)
+		}
+	}))
+	defer server.Close()
+	p := &process{admin: server.Listener.Addr().String()}
+	for _, test := range []struct {
+		name string
+		list func(context.Context, *process, int) error
+		has  int
+	}{{"stream", stream, 2}, {"pages", pages, 1}} {
+		if err := test.list(t.Context(), p, test.has); err != nil {
+			t.Errorf("%s: %v", test.name, err)
+		}
+		if err := test.list(t.Context(), p, test.has+1); err == nil {
+			t.Errorf("%s: a session is missing, and nobody says so", test.name)
+		}
+	}
+	if err := watch(t.Context(), p)(); err == nil {
+		t.Error("there are no events, and nobody says so")
+	}
+	server.Close()
+	if err := watch(t.Context(), p)(); err == nil {
+		t.Error("nobody answers, and nobody says so")
 	}
 }
 
@@ -299,6 +373,9 @@ func TestReport(t *testing.T) {
 	}
 	r.add(echoP50, direct, 1.23456)
 	r.add(echoP50, direct, 2)
+	r.add(listingP99, crowd, 10)
+	r.add(listingP99, paged, 12)
+	r.add(listingTime, paged, 100)
 
 	var table strings.Builder
 	if err := r.writeTable(&table); err != nil {
@@ -310,6 +387,11 @@ CPU seconds per million echoes of 128 bytes
   nginx          18.00     15.00     21.38          1.50
 Latency of these echoes, p50, ms
   direct          1.62      1.23      2.00             -
+Latency of echoes in a crowd, and while that is listed, p99, ms
+  crowd          10.00     10.00     10.00          1.00
+  paged          12.00     12.00     12.00          1.20
+Milliseconds until a listing is complete meanwhile
+  paged         100.00    100.00    100.00             -
 `
 	if table.String() != want {
 		t.Errorf("%s", table.String())
@@ -323,7 +405,7 @@ Latency of these echoes, p50, ms
 	if err := json.Unmarshal(encoded.Bytes(), &rows); err != nil {
 		t.Fatal(err)
 	}
-	if len(rows) != 3 || rows[1].Key != "echo_cpu" || rows[1].Target != "nginx" || rows[1].Ratio != 1.5 || len(rows[1].Values) != 3 {
+	if len(rows) != 6 || rows[1].Key != "echo_cpu" || rows[1].Target != "nginx" || rows[1].Ratio != 1.5 || len(rows[1].Values) != 3 {
 		t.Errorf("%+v", rows)
 	}
 }

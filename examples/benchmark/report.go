@@ -26,9 +26,42 @@ var (
 	idleMemory   = figure{"idle_memory", caseIdle, "KiB of memory per idle session"}
 	inspectCPU   = figure{"inspect_cpu", caseInspect, "CPU microseconds per message of 128 bytes of JSON, and where dialect rac reads it"}
 	refuseCPU    = figure{"refuse_cpu", caseRefuse, "CPU microseconds per handshake (open, echo, close), and per refused one"}
+	listingP50   = figure{"listing_p50", caseListing, "Latency of echoes in a crowd, and while that is listed, p50, ms"}
+	listingP99   = figure{"listing_p99", caseListing, "Latency of echoes in a crowd, and while that is listed, p99, ms"}
+	listingTime  = figure{"listing_time", caseListing, "Milliseconds until a listing is complete meanwhile"}
+	listingMost  = figure{"listing_most", caseListing, "Milliseconds until the slowest of a round's listings is"}
+	listingAlone = figure{"listing_alone", caseListing, "Milliseconds until a listing is complete, without echoes"}
+	listingCPU   = figure{"listing_cpu", caseListing, "CPU milliseconds per listing, without echoes"}
+	listingLag   = figure{"listing_lag", caseListing, "Lag of the loops, with echoes, mean, ms"}
+	listingLate  = figure{"listing_late", caseListing, "Part of it that is above 1 ms, percent"}
 
-	figures = []figure{echoCPU, echoP50, echoP99, bulkCPU, handshakeCPU, idleMemory, inspectCPU, refuseCPU}
+	figures = []figure{
+		echoCPU, echoP50, echoP99, bulkCPU, handshakeCPU, idleMemory, inspectCPU, refuseCPU,
+		listingP50, listingP99, listingTime, listingMost, listingAlone, listingCPU, listingLag, listingLate,
+	}
 )
+
+// base is what the others of a figure are compared with: wswarden, which is a crowd
+// where it is listed.
+func (f figure) base() string {
+	if f.Case == caseListing {
+		return crowd
+	}
+	return wswarden
+}
+
+// names returns what there can be rows of, in their order.
+func names() (names []string) {
+	for _, t := range targets {
+		names = append(names, t.name)
+	}
+	for _, k := range listings {
+		if !slices.Contains(names, k.name) {
+			names = append(names, k.name)
+		}
+	}
+	return names
+}
 
 // results holds one value a round.
 type results map[figure]map[string][]float64
@@ -47,24 +80,24 @@ type row struct {
 	Median float64   `json:"median"`
 	Min    float64   `json:"min"`
 	Max    float64   `json:"max"`
-	Ratio  float64   `json:"ratio,omitempty"` // to wswarden's median
+	Ratio  float64   `json:"ratio,omitempty"` // to the median of the figure's base
 	Values []float64 `json:"values"`          // in the order of the rounds
 }
 
-// rows lists figures and targets in the order in which they are declared.
+// rows lists figures and names in the order in which they are declared.
 func (r results) rows() []row {
 	var rows []row
 	for _, f := range figures {
-		for _, t := range targets {
-			values := r[f][t.name]
+		for _, name := range names() {
+			values := r[f][name]
 			if len(values) == 0 {
 				continue
 			}
 			line := row{
-				figure: f, Target: t.name, Values: values,
+				figure: f, Target: name, Values: values,
 				Median: median(values), Min: slices.Min(values), Max: slices.Max(values),
 			}
-			if base := median(r[f][wswarden]); base > 0 {
+			if base := median(r[f][f.base()]); base > 0 {
 				line.Ratio = line.Median / base
 			}
 			rows = append(rows, line)

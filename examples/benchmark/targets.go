@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"text/template"
@@ -36,8 +37,10 @@ type place struct {
 
 const (
 	wswarden = "wswarden"
-	rac      = "rac"  // wswarden, where it reads messages
-	full     = "full" // wswarden, where it has all the sessions that it may have
+	before   = "before"  // wswarden as another program has it
+	watched  = "watched" // wswarden, where somebody looks at it all the time
+	rac      = "rac"     // wswarden, where it reads messages
+	full     = "full"    // wswarden, where it has all the sessions that it may have
 	direct   = "direct"
 )
 
@@ -53,11 +56,16 @@ func wswardenArgs(config string) string { return "serve --config " + config }
 
 var targets = []target{
 	{name: wswarden, config: wswardenConfig, args: wswardenArgs},
+	{name: before, config: wswardenConfig, args: wswardenArgs},
+	{name: watched, config: wswardenConfig, args: wswardenArgs},
 	{name: rac, config: wswardenConfig + `
 policies: [{ dialect: rac, subscriptions: { max: 20 } }]
 `, args: wswardenArgs},
 	{name: full, config: wswardenConfig + `
 policies: [{ connections: { max: 1 } }]
+`, args: wswardenArgs},
+	{name: crowd, config: wswardenConfig + `
+policies: [{ heartbeat: { interval: 0s } }] # the idle ones answer no ping
 `, args: wswardenArgs},
 
 	{name: "nginx", config: `
@@ -116,23 +124,29 @@ backend upstream
 	{name: direct},
 }
 
-func (t target) isWswarden() bool { return t.name == wswarden || t.name == rac || t.name == full }
+func (t target) isWswarden() bool {
+	return slices.Contains([]string{wswarden, before, watched, rac, full, crowd}, t.name)
+}
 
 // takes reports whether the target takes part in a case. Direct has no proxy whose
 // cost could be told: only its latency is. To read messages is wswarden's own, and so
-// is to refuse handshakes.
+// is to refuse handshakes, and to list sessions.
 func (t target) takes(kind string) bool {
 	switch t.name {
 	case wswarden:
-		return true
+		return kind != caseListing
+	case watched:
+		return kind == caseEcho || kind == caseHandshake
 	case rac:
 		return kind == caseInspect
 	case full:
 		return kind == caseRefuse
+	case crowd:
+		return kind == caseListing
 	case direct:
 		return kind == caseEcho
 	default:
-		return kind != caseInspect && kind != caseRefuse
+		return !withItself(kind)
 	}
 }
 
@@ -177,6 +191,7 @@ func (t target) start(ctx context.Context, program string, extra []string, p pla
 	if err != nil {
 		return nil, err
 	}
+	proc.admin = fmt.Sprintf("127.0.0.1:%d", p.AdminPort)
 	if err := proc.ready(ctx); err != nil {
 		return nil, errors.Join(err, proc.stop())
 	}
@@ -201,6 +216,7 @@ func freePort() (int, error) {
 type process struct {
 	name    string
 	address string // where sessions are opened
+	admin   string // where wswarden's operators ask
 	*os.Process
 	done chan struct{} // closed when it has ended
 	log  string        // file with what it wrote
