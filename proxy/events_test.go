@@ -85,6 +85,7 @@ func TestSlowWatcherIsToldWhatItMissed(t *testing.T) {
 			t.Fatalf("session %v, want %v", got.Session, id)
 		}
 	}
+	e.watch(t.Context(), 0) // all have been handed on when this comes back
 	for range watcherQueue {
 		next(t, slow)
 	}

@@ -79,7 +79,16 @@ func (o operator) find(ctx context.Context, id api.ID, visit func(*session)) (fo
 
 // Session implements admin.Source.
 func (o operator) Session(ctx context.Context, id api.ID) (d api.Detail, found bool) {
-	found = o.find(ctx, id, func(s *session) { d = s.detail() })
+	// The loop only copies the topics: there may be thousands.
+	var topics topicTexts
+	found = o.find(ctx, id, func(s *session) {
+		d = s.detail()
+		topics.add(s)
+	})
+	d.SubscribedTo = make([]api.Subscription, len(topics.list))
+	for i, topic := range topics.all() {
+		d.SubscribedTo[i] = api.Subscription{Topic: string(topic), State: string(topics.list[i].state)}
+	}
 	return d, found
 }
 
@@ -175,7 +184,7 @@ func (s *session) describe(row *api.Session) {
 	}
 }
 
-// detail is all that there is to say of the session. It is called on the loop, by a
+// detail is all that there is to say of the session, but for what it is subscribed to. It is called on the loop, by a
 // scan.
 func (s *session) detail() (d api.Detail) {
 	s.describe(&d.Session)
@@ -200,18 +209,6 @@ func (s *session) detail() (d api.Detail) {
 		Resumes:       at(s.resumeAt),
 	}
 	d.ClientPings, d.UpstreamPings = s.client.trips.forAPI(), s.upstream.trips.forAPI()
-	d.SubscribedTo = []api.Subscription{}
-	if s.subscribed != nil {
-		for sub := range s.subscribed.tracker.All() {
-			if len(d.SubscribedTo) == api.MaxSubscriptions {
-				break
-			}
-			d.SubscribedTo = append(d.SubscribedTo, api.Subscription{
-				Topic: string(sub.AppendTopic(nil)),
-				State: string(stateOf(sub, s.subscribed)),
-			})
-		}
-	}
 	d.Next = []api.Forecast{}
 	if s.cause != policies.NoCause || s.finishing {
 		d.Times.Deadline = at(s.deadline)

@@ -25,6 +25,7 @@ type Server struct {
 	guarded bool // by a token
 
 	scans   gate // those that look at all sessions
+	finds   gate // those that look for one among all
 	streams gate // of events
 
 	// For tests; set before the first request.
@@ -58,6 +59,7 @@ type Options struct {
 
 const (
 	maxScans   = 4
+	maxFinds   = 2
 	maxStreams = 16
 	// timeout of what is no stream, for all of the request and all of the answer: who
 	// asks and does not read holds nothing for ever.
@@ -79,10 +81,11 @@ func New(o Options) (*Server, error) {
 		log:       o.Log,
 		guarded:   o.Token != "",
 		scans:     make(gate, maxScans),
+		finds:     make(gate, maxFinds),
 		streams:   make(gate, maxStreams),
 		heartbeat: 15 * time.Second,
 		patience:  10 * time.Second,
-		listener:  ln,
+		listener:  fewListener{ln, make(gate, maxConnections)},
 		cancel:    cancel,
 	}
 	s.http = http.Server{

@@ -51,6 +51,11 @@ func (s *Server) endOne(w http.ResponseWriter, r *http.Request, query url.Values
 	if err != nil {
 		return err
 	}
+	leave, err := s.find(r.Context(), w)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	n, found := s.source.EndOne(r.Context(), id, code, reason)
 	if !found {
 		return noSession(w, r, id)

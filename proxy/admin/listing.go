@@ -21,7 +21,7 @@ const (
 	maxPage     = 1000
 	defaultPage = 100
 	maxTopics   = 10_000
-	// scanWait is for how long a request waits while there are maxScans.
+	// scanWait is for how long a request waits while there are maxScans, or maxFinds.
 	scanWait = 10 * time.Second
 	// turn is how many sessions are looked at before others get the processor: the
 	// loops, above all. It takes some 100 µs to encode them.
@@ -120,12 +120,21 @@ func compareTopics(a, b *api.Topic) int {
 
 // scan waits until one more may look at all sessions. The caller calls leave.
 func (s *Server) scan(ctx context.Context, w http.ResponseWriter) (leave func(), err error) {
+	return s.scans.wait(ctx, w, "too many ask for all sessions")
+}
+
+// find waits until one more may look for a session, among all. The caller calls leave.
+func (s *Server) find(ctx context.Context, w http.ResponseWriter) (leave func(), err error) {
+	return s.finds.wait(ctx, w, "too many ask for one session")
+}
+
+func (g gate) wait(ctx context.Context, w http.ResponseWriter, what string) (leave func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, scanWait)
 	defer cancel()
-	if !s.scans.enter(ctx) {
-		return nil, busy(w, "too many ask for all sessions")
+	if !g.enter(ctx) {
+		return nil, busy(w, what)
 	}
-	return s.scans.leave, nil
+	return g.leave, nil
 }
 
 // inTurns yields what is in all batches, and lets others have the processor in between.

@@ -13,6 +13,11 @@ func (s *Server) detail(w http.ResponseWriter, r *http.Request, _ url.Values) er
 	if err != nil {
 		return err
 	}
+	leave, err := s.find(r.Context(), w)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	detail, found := s.source.Session(r.Context(), id)
 	if !found {
 		return noSession(w, r, id)

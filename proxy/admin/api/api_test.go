@@ -100,6 +100,7 @@ func TestBadFilters(t *testing.T) {
 		{"address=localhost", "address"},
 		{"address=10.1.2.3/33", "address"},
 		{"address=10.1.2.3:80", "address"},
+		{"address=fe80::1%25eth0/64", "address"},
 		{"topic=", "topic"},
 		{"state=Open", "state"},
 		{"older_than=5", "older_than"},

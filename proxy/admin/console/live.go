@@ -30,7 +30,7 @@ func (c *Console) live(ctx context.Context, w *watcher, o Watch) error {
 	if !c.colours() {
 		options = append(options, tcell.OptColors(0))
 	}
-	screen, err := tcell.NewTerminfoScreenFromTty(tty, options...)
+	screen, err := tcell.NewTerminfoScreenFromTty(&validTty{Tty: tty}, options...)
 	if err != nil {
 		return err
 	}
