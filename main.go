@@ -41,7 +41,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(serveCommand(&code), versionCommand())
+	root.AddCommand(serveCommand(&code), checkCommand(&code), schemaCommand(), versionCommand())
 	root.AddCommand(operateCommands(&code)...)
 	if err := root.Execute(); err != nil {
 		fmt.Fprintln(stderr, "wswarden:", err)

@@ -165,7 +165,7 @@ func TestReadmeConfiguration(t *testing.T) {
 			names = append(names, policy.Name+" "+policy.Dialect)
 		}
 	}
-	if want := []string{"passengers rac", "everybody-else ", "passengers ", "default ", "default chat", "default ", "default "}; !slices.Equal(names, want) {
+	if want := []string{"passengers rac", "everybody-else ", "passengers ", "default ", "default chat", "default ", "default ", "default "}; !slices.Equal(names, want) {
 		t.Errorf("policies and their dialects: %q, want %q", names, want)
 	}
 }

@@ -161,47 +161,60 @@ func Default() *Config {
 // Load reads the file and the environment. The error is Problems if the file
 // could be read but something in it is wrong.
 func Load(file string) (*Config, error) {
+	c, _, err := LoadPlaces(file)
+	return c, err
+}
+
+// LoadPlaces is Load, and tells where the values come from.
+func LoadPlaces(file string) (*Config, Places, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("read configuration: %w", err)
+		return nil, nil, fmt.Errorf("read configuration: %w", err)
 	}
-	return Parse(file, text)
+	return build(file, text, nil)
 }
 
 // Parse is Load for a text that has been read already; errors call it name.
 func Parse(name string, text []byte) (*Config, error) {
-	return build(name, text, nil)
+	c, _, err := build(name, text, nil)
+	return c, err
 }
 
 // FromFlags builds a configuration without a file, from the environment and
 // what the flags --upstream and --listen say. An empty listen: not given.
 func FromFlags(upstream, listen string) (*Config, error) {
-	return build("", nil, func(c *Config, from origins) {
+	c, _, err := FromFlagsPlaces(upstream, listen)
+	return c, err
+}
+
+// FromFlagsPlaces is FromFlags, and tells where the values come from.
+func FromFlagsPlaces(upstream, listen string) (*Config, Places, error) {
+	return build("", nil, func(c *Config, from Places) {
 		c.Upstream.URL = upstream
-		from["upstream.url"] = origin{place: "--upstream"}
+		from["upstream.url"] = place{name: "--upstream"}
 		if listen != "" {
 			c.Listeners = []Listener{{Address: listen}}
-			from["listeners[0].address"] = origin{place: "--listen"}
+			from["listeners[0].address"] = place{name: "--listen"}
 		}
 	})
 }
 
 // build layers defaults, file, environment and flags, and checks the result.
-func build(name string, text []byte, flags func(*Config, origins)) (*Config, error) {
-	r := &reader{file: name, environ: os.LookupEnv, origins: origins{}}
+func build(name string, text []byte, flags func(*Config, Places)) (*Config, Places, error) {
+	r := &reader{file: name, environ: os.LookupEnv, places: Places{}}
 	settings, ok := r.settings(text, reflect.TypeFor[Config]())
 	if !ok {
-		return nil, r.problems
+		return nil, nil, r.problems
 	}
 	c := Default()
 	r.fill("", settings, reflect.ValueOf(c).Elem())
 	r.namePolicies(c)
 	if flags != nil {
-		flags(c, r.origins)
+		flags(c, r.places)
 	}
 	r.validate(c)
 	if len(r.problems) > 0 {
-		return nil, r.problems
+		return nil, nil, r.problems
 	}
-	return c, nil
+	return c, r.places, nil
 }

@@ -27,123 +27,126 @@ func TestDefaultLacksUpstreamOnly(t *testing.T) {
 }
 
 // Each row says how its file differs from the default.
+var accepted = []struct {
+	file string
+	want func(*Config)
+}{
+	{"", func(*Config) {}},
+	{"# a comment\n", func(*Config) {}},
+	{"drain: {}\npolicies: [{}]", func(*Config) {}},
+	{"listeners: [{address: \":80\"}, {address: \"[::1]:0\"}, {address: \"[::1]:0\"}]", func(c *Config) {
+		c.Listeners = []Listener{{":80"}, {"[::1]:0"}, {"[::1]:0"}}
+	}},
+	{"trusted_proxies: [10.0.0.0/8, \"fd00::/8\"]", func(c *Config) {
+		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
+	}},
+	{"admin: {address: \"\"}", func(c *Config) { c.Admin.Address = "" }},
+	{"admin: {address: \"localhost:1\"}", func(c *Config) { c.Admin.Address = "localhost:1" }},
+	{"admin: {address: \"[::1]:1\"}", func(c *Config) { c.Admin.Address = "[::1]:1" }},
+	{"admin: {hosts: [wswarden.internal]}\ntracing: {otlp_endpoint: \"https://a.com/otlp\", sample_ratio: 0.1}", func(c *Config) {
+		c.Admin.Hosts = []string{"wswarden.internal"}
+		c.Tracing = Tracing{Endpoint: "https://a.com/otlp", SampleRatio: 0.1}
+	}},
+	{"drain: {timeout: 1m30s, spread: 0s, close_code: 4000, reason: \"\"}", func(c *Config) {
+		c.Drain = Drain{Timeout: 90 * time.Second, CloseCode: 4000}
+	}},
+	{"drain: {timeout: 0, spread: 0}", func(c *Config) { c.Drain.Timeout, c.Drain.Spread = 0, 0 }},
+	{"drain: {reason: \"42\"}", func(c *Config) { c.Drain.Reason = "42" }},
+	{"log: {level: debug, format: text}", func(c *Config) { c.Log = Log{"debug", "text"} }},
+	{"store: {kind: redis, url: \"rediss://me:se%40cret@[::1]:6380/2?pool_size=5\", lease: 1s, timeout: 333ms, on_failure: deny}\npressure: {heap: 16MiB}", func(c *Config) {
+		c.Store.Kind, c.Store.URL, c.Store.OnFailure = "redis", "rediss://me:se%40cret@[::1]:6380/2?pool_size=5", "deny"
+		c.Store.Lease, c.Store.Timeout = time.Second, 333*time.Millisecond
+		c.Pressure.Heap = 16 << 20
+	}},
+	{"store: {kind: redis, url: \"redis://a/?addr=b:1&addr=c:2\", cluster: true, connect_timeout: 1s, takeover_timeout: 2s}", func(c *Config) {
+		c.Store.Kind, c.Store.URL, c.Store.Cluster = "redis", "redis://a/?addr=b:1&addr=c:2", true
+		c.Store.ConnectTimeout, c.Store.TakeoverTimeout = time.Second, 2*time.Second
+	}},
+	{"log: &l {level: warn}\ndrain: {reason: &r bye}\npolicies: [{name: *r}]", func(c *Config) {
+		c.Log.Level = "warn"
+		c.Drain.Reason = "bye"
+		c.Policies[0].Name = "bye"
+	}},
+
+	// a policy's absent keys take their defaults, however deep
+	{"policies: [{heartbeat: {interval: 5s}}]", func(c *Config) {
+		c.Policies[0].Heartbeat.Interval = 5 * time.Second
+	}},
+	{"policies: [{heartbeat: {interval: 0s, timeout: 0s}}]", func(c *Config) {
+		c.Policies[0].Heartbeat.Interval = 0
+		c.Policies[0].Heartbeat.Timeout = 0
+	}},
+	{"policies: [{upstream_heartbeat: {interval: 5s}, stall: {timeout: 0s, close_code: 1013}}]", func(c *Config) {
+		c.Policies[0].UpstreamHeartbeat.Interval = 5 * time.Second
+		c.Policies[0].Stall = policies.Stall{CloseCode: 1013}
+	}},
+	{"policies: [{first_message: {timeout: 1s}, idle: {timeout: 2s}, lifetime: {max: 3h, jitter: 1}}]", func(c *Config) {
+		c.Policies[0].FirstMessage.Timeout = time.Second
+		c.Policies[0].Idle.Timeout = 2 * time.Second
+		c.Policies[0].Lifetime = policies.Lifetime{Max: 3 * time.Hour, Jitter: 1}
+	}},
+	{"policies: [{release: {farewell: ['{\"type\":\"UNSUBSCRIBE\"}', bye], grace: 250ms}}]", func(c *Config) {
+		c.Policies[0].Release.Farewell = []string{`{"type":"UNSUBSCRIBE"}`, "bye"}
+		c.Policies[0].Release.Grace = 250 * time.Millisecond
+	}},
+	{"policies: [{release: {unsubscribe: false, webhook: {url: \"https://a.com:8443/end?key=1\", timeout: 500ms, attempts: 1}}}]", func(c *Config) {
+		c.Policies[0].Release.Unsubscribe = false
+		c.Policies[0].Release.Webhook = policies.Webhook{URL: "https://a.com:8443/end?key=1", Timeout: 500 * time.Millisecond, Attempts: 1}
+	}},
+	{"policies: [{messages: {max_bytes: 1MiB, rate: 2.5, burst: 20, bytes_per_second: 1KiB, validate_utf8: true, on_excess: delay}, inspect: {max_bytes: 1MiB}}]", func(c *Config) {
+		c.Policies[0].Messages = policies.Messages{MaxBytes: 1 << 20, Rate: 2.5, Burst: 20, BytesPerSecond: 1024, ValidateUTF8: true, OnExcess: policies.ExcessDelay}
+		c.Policies[0].Inspect.MaxBytes = 1 << 20
+	}},
+	{"policies: [{dialect: rac, messages: {max_bytes: 1MiB}, inspect: {max_bytes: 16MiB, oversize: forward}}]", func(c *Config) {
+		c.Policies[0].Dialect = "rac"
+		c.Policies[0].Messages.MaxBytes = 1 << 20
+		c.Policies[0].Inspect = policies.Inspect{MaxBytes: 16 << 20, Oversize: policies.OversizeForward}
+	}},
+	{"policies: [{messages: {max_bytes: 1MiB}}]", func(c *Config) { c.Policies[0].Messages.MaxBytes = 1 << 20 }},
+	{"policies: [{dialect: rac, subscriptions: {max: 20, max_per_topic: 5, on_excess: evict_oldest, allow: [\"*\"], deny: [a*b, c], close_code: 4000}}]", func(c *Config) {
+		c.Policies[0].Dialect = "rac"
+		c.Policies[0].Subscriptions = policies.Subscriptions{Max: 20, MaxPerTopic: 5, OnExcess: policies.ExcessEvictOldest,
+			Allow: []string{"*"}, Deny: []string{"a*b", "c"}, CloseCode: 4000}
+	}},
+	{"policies: [{match: {path: /**, host: [example.com, \"*.example.com\", \"[::1]\"]}}]", func(c *Config) {
+		c.Policies[0].Match = policies.Match{Path: "/**", Host: []string{"example.com", "*.example.com", "[::1]"}}
+	}},
+	{"policies: [{match: {path: /a*/*/**}}]", func(c *Config) { c.Policies[0].Match.Path = "/a*/*/**" }},
+
+	{"policies: [{match: {origin: [\"null\", \"https://*.example.com\"]}, refuse_with: close, origins: {allow: [\"*\"]}, handshakes: {per_ip_rate: 0.1, total_rate: 5, total_burst: 20}}]", func(c *Config) {
+		c.Policies[0].Match.Origin = []string{"null", "https://*.example.com"}
+		c.Policies[0].RefuseWith = policies.RefuseWithClose
+		c.Policies[0].Origins.Allow = []string{"*"}
+		c.Policies[0].Handshakes = policies.Handshakes{PerIPRate: 0.1, TotalRate: 5, TotalBurst: 20}
+	}},
+	{"policies: [{connections: {max: 5, per_ip: 5, per_identity: 5, identity: {from: query, name: \"user[id]\", required: true}, on_excess: evict_oldest, close_code: 4001}}]", func(c *Config) {
+		c.Policies[0].Connections = policies.Connections{Max: 5, PerIP: 5, PerIdentity: 5, OnExcess: policies.ExcessEvictOldest, CloseCode: 4001,
+			Identity: policies.Identity{From: policies.FromQuery, Name: "user[id]", Required: true}}
+	}},
+	// an identity alone is for the log
+	{"policies: [{connections: {identity: {from: cookie, name: __Host-sid}}}]", func(c *Config) {
+		c.Policies[0].Connections.Identity = policies.Identity{From: policies.FromCookie, Name: "__Host-sid"}
+	}},
+	{"policies: [{dialect: rac, connections: {per_identity: 1, identity: {from: message}}}]", func(c *Config) {
+		c.Policies[0].Dialect = "rac"
+		c.Policies[0].Connections.PerIdentity, c.Policies[0].Connections.Identity.From = 1, policies.FromMessage
+	}},
+
+	// names
+	{"policies: [{name: a}]", func(c *Config) { c.Policies[0].Name = "a" }},
+	{"policies: [{match: {path: /a}}, {match: {path: /b}, name: b}, {match: {path: /c}}]", func(c *Config) {
+		for i, name := range []string{"policy-1", "b", "policy-3"} {
+			p := policies.Default()
+			p.Name = name
+			p.Match.Path = []string{"/a", "/b", "/c"}[i]
+			c.Policies = append(c.Policies, p)
+		}
+		c.Policies = c.Policies[1:]
+	}},
+}
+
 func TestAcceptedFiles(t *testing.T) {
-	for _, row := range []struct {
-		file string
-		want func(*Config)
-	}{
-		{"", func(*Config) {}},
-		{"# a comment\n", func(*Config) {}},
-		{"drain: {}\npolicies: [{}]", func(*Config) {}},
-		{"listeners: [{address: \":80\"}, {address: \"[::1]:0\"}, {address: \"[::1]:0\"}]", func(c *Config) {
-			c.Listeners = []Listener{{":80"}, {"[::1]:0"}, {"[::1]:0"}}
-		}},
-		{"trusted_proxies: [10.0.0.0/8, \"fd00::/8\"]", func(c *Config) {
-			c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
-		}},
-		{"admin: {address: \"\"}", func(c *Config) { c.Admin.Address = "" }},
-		{"admin: {address: \"localhost:1\"}", func(c *Config) { c.Admin.Address = "localhost:1" }},
-		{"admin: {address: \"[::1]:1\"}", func(c *Config) { c.Admin.Address = "[::1]:1" }},
-		{"admin: {hosts: [wswarden.internal]}\ntracing: {otlp_endpoint: \"https://a.com/otlp\", sample_ratio: 0.1}", func(c *Config) {
-			c.Admin.Hosts = []string{"wswarden.internal"}
-			c.Tracing = Tracing{Endpoint: "https://a.com/otlp", SampleRatio: 0.1}
-		}},
-		{"drain: {timeout: 1m30s, spread: 0s, close_code: 4000, reason: \"\"}", func(c *Config) {
-			c.Drain = Drain{Timeout: 90 * time.Second, CloseCode: 4000}
-		}},
-		{"drain: {timeout: 0, spread: 0}", func(c *Config) { c.Drain.Timeout, c.Drain.Spread = 0, 0 }},
-		{"drain: {reason: \"42\"}", func(c *Config) { c.Drain.Reason = "42" }},
-		{"log: {level: debug, format: text}", func(c *Config) { c.Log = Log{"debug", "text"} }},
-		{"store: {kind: redis, url: \"rediss://me:se%40cret@[::1]:6380/2?pool_size=5\", lease: 1s, timeout: 333ms, on_failure: deny}\npressure: {heap: 16MiB}", func(c *Config) {
-			c.Store.Kind, c.Store.URL, c.Store.OnFailure = "redis", "rediss://me:se%40cret@[::1]:6380/2?pool_size=5", "deny"
-			c.Store.Lease, c.Store.Timeout = time.Second, 333*time.Millisecond
-			c.Pressure.Heap = 16 << 20
-		}},
-		{"store: {kind: redis, url: \"redis://a/?addr=b:1&addr=c:2\", cluster: true, connect_timeout: 1s, takeover_timeout: 2s}", func(c *Config) {
-			c.Store.Kind, c.Store.URL, c.Store.Cluster = "redis", "redis://a/?addr=b:1&addr=c:2", true
-			c.Store.ConnectTimeout, c.Store.TakeoverTimeout = time.Second, 2*time.Second
-		}},
-		{"log: &l {level: warn}\ndrain: {reason: &r bye}\npolicies: [{name: *r}]", func(c *Config) {
-			c.Log.Level = "warn"
-			c.Drain.Reason = "bye"
-			c.Policies[0].Name = "bye"
-		}},
-
-		// a policy's absent keys take their defaults, however deep
-		{"policies: [{heartbeat: {interval: 5s}}]", func(c *Config) {
-			c.Policies[0].Heartbeat.Interval = 5 * time.Second
-		}},
-		{"policies: [{heartbeat: {interval: 0s, timeout: 0s}}]", func(c *Config) {
-			c.Policies[0].Heartbeat.Interval = 0
-			c.Policies[0].Heartbeat.Timeout = 0
-		}},
-		{"policies: [{upstream_heartbeat: {interval: 5s}, stall: {timeout: 0s, close_code: 1013}}]", func(c *Config) {
-			c.Policies[0].UpstreamHeartbeat.Interval = 5 * time.Second
-			c.Policies[0].Stall = policies.Stall{CloseCode: 1013}
-		}},
-		{"policies: [{first_message: {timeout: 1s}, idle: {timeout: 2s}, lifetime: {max: 3h, jitter: 1}}]", func(c *Config) {
-			c.Policies[0].FirstMessage.Timeout = time.Second
-			c.Policies[0].Idle.Timeout = 2 * time.Second
-			c.Policies[0].Lifetime = policies.Lifetime{Max: 3 * time.Hour, Jitter: 1}
-		}},
-		{"policies: [{release: {farewell: ['{\"type\":\"UNSUBSCRIBE\"}', bye], grace: 250ms}}]", func(c *Config) {
-			c.Policies[0].Release.Farewell = []string{`{"type":"UNSUBSCRIBE"}`, "bye"}
-			c.Policies[0].Release.Grace = 250 * time.Millisecond
-		}},
-		{"policies: [{release: {unsubscribe: false, webhook: {url: \"https://a.com:8443/end?key=1\", timeout: 500ms, attempts: 1}}}]", func(c *Config) {
-			c.Policies[0].Release.Unsubscribe = false
-			c.Policies[0].Release.Webhook = policies.Webhook{URL: "https://a.com:8443/end?key=1", Timeout: 500 * time.Millisecond, Attempts: 1}
-		}},
-		{"policies: [{messages: {max_bytes: 1MiB, rate: 2.5, burst: 20, bytes_per_second: 1KiB, validate_utf8: true, on_excess: delay}, inspect: {max_bytes: 1MiB}}]", func(c *Config) {
-			c.Policies[0].Messages = policies.Messages{MaxBytes: 1 << 20, Rate: 2.5, Burst: 20, BytesPerSecond: 1024, ValidateUTF8: true, OnExcess: policies.ExcessDelay}
-			c.Policies[0].Inspect.MaxBytes = 1 << 20
-		}},
-		{"policies: [{dialect: rac, messages: {max_bytes: 1MiB}, inspect: {max_bytes: 16MiB, oversize: forward}}]", func(c *Config) {
-			c.Policies[0].Dialect = "rac"
-			c.Policies[0].Messages.MaxBytes = 1 << 20
-			c.Policies[0].Inspect = policies.Inspect{MaxBytes: 16 << 20, Oversize: policies.OversizeForward}
-		}},
-		{"policies: [{messages: {max_bytes: 1MiB}}]", func(c *Config) { c.Policies[0].Messages.MaxBytes = 1 << 20 }},
-		{"policies: [{dialect: rac, subscriptions: {max: 20, max_per_topic: 5, on_excess: evict_oldest, allow: [\"*\"], deny: [a*b, c], close_code: 4000}}]", func(c *Config) {
-			c.Policies[0].Dialect = "rac"
-			c.Policies[0].Subscriptions = policies.Subscriptions{Max: 20, MaxPerTopic: 5, OnExcess: policies.ExcessEvictOldest,
-				Allow: []string{"*"}, Deny: []string{"a*b", "c"}, CloseCode: 4000}
-		}},
-		{"policies: [{match: {path: /**, host: [example.com, \"*.example.com\", \"[::1]\"]}}]", func(c *Config) {
-			c.Policies[0].Match = policies.Match{Path: "/**", Host: []string{"example.com", "*.example.com", "[::1]"}}
-		}},
-		{"policies: [{match: {path: /a*/*/**}}]", func(c *Config) { c.Policies[0].Match.Path = "/a*/*/**" }},
-
-		{"policies: [{match: {origin: [\"null\", \"https://*.example.com\"]}, refuse_with: close, origins: {allow: [\"*\"]}, handshakes: {per_ip_rate: 0.1, total_rate: 5, total_burst: 20}}]", func(c *Config) {
-			c.Policies[0].Match.Origin = []string{"null", "https://*.example.com"}
-			c.Policies[0].RefuseWith = policies.RefuseWithClose
-			c.Policies[0].Origins.Allow = []string{"*"}
-			c.Policies[0].Handshakes = policies.Handshakes{PerIPRate: 0.1, TotalRate: 5, TotalBurst: 20}
-		}},
-		{"policies: [{connections: {max: 5, per_ip: 5, per_identity: 5, identity: {from: query, name: \"user[id]\", required: true}, on_excess: evict_oldest, close_code: 4001}}]", func(c *Config) {
-			c.Policies[0].Connections = policies.Connections{Max: 5, PerIP: 5, PerIdentity: 5, OnExcess: policies.ExcessEvictOldest, CloseCode: 4001,
-				Identity: policies.Identity{From: policies.FromQuery, Name: "user[id]", Required: true}}
-		}},
-		// an identity alone is for the log
-		{"policies: [{connections: {identity: {from: cookie, name: __Host-sid}}}]", func(c *Config) {
-			c.Policies[0].Connections.Identity = policies.Identity{From: policies.FromCookie, Name: "__Host-sid"}
-		}},
-		{"policies: [{dialect: rac, connections: {per_identity: 1, identity: {from: message}}}]", func(c *Config) {
-			c.Policies[0].Dialect = "rac"
-			c.Policies[0].Connections.PerIdentity, c.Policies[0].Connections.Identity.From = 1, policies.FromMessage
-		}},
-
-		// names
-		{"policies: [{name: a}]", func(c *Config) { c.Policies[0].Name = "a" }},
-		{"policies: [{}, {name: b}, {}]", func(c *Config) {
-			for _, name := range []string{"policy-1", "b", "policy-3"} {
-				p := policies.Default()
-				p.Name = name
-				c.Policies = append(c.Policies, p)
-			}
-			c.Policies = c.Policies[1:]
-		}},
-	} {
+	for _, row := range accepted {
 		want := valid()
 		row.want(want)
 		got, err := Parse("w.yaml", []byte(upstreamLine+row.file))

@@ -40,7 +40,7 @@ func Builtin(name string) (dialects.Spec, bool) {
 	if err != nil {
 		return dialects.Spec{}, false
 	}
-	r := &reader{file: name + ".yaml", origins: origins{}}
+	r := &reader{file: name + ".yaml", places: Places{}}
 	spec := defaultDialect()
 	if settings, ok := r.settings(text, dialectType); ok {
 		r.fill("", settings, reflect.ValueOf(&spec).Elem())

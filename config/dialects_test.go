@@ -48,7 +48,7 @@ func TestBuiltinsKnowNoEnvironment(t *testing.T) {
 
 // All that can be written is read, in the file's order and spelling.
 func TestDialectOfTheFile(t *testing.T) {
-	r := &reader{file: "w.yaml", origins: origins{}}
+	r := &reader{file: "w.yaml", places: Places{}}
 	settings, _ := r.settings([]byte(`
 dialects:
   - name: Own

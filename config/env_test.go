@@ -61,7 +61,12 @@ func TestEnvironmentWins(t *testing.T) {
 drain: {reason: bye}
 trusted_proxies: [12.0.0.0/8, 13.0.0.0/8, 14.0.0.0/8]
 dialects: [{name: own, subscribe: [{match: {type: subscribe}, topic: topic}]}]
-policies: [{}, {name: second, heartbeat: {jitter: 0.9}}]
+policies:
+  - match: {path: /first}
+  - name: second
+    heartbeat: {jitter: 0.9}
+    connections: {max: 9}
+    release: {webhook: {url: "http://127.0.0.1:1"}}
 `))
 			if err != nil {
 				t.Fatal(err)
@@ -142,8 +147,11 @@ policies: # without which some keys may not be given
   - name: default
     dialect: rac
     messages: {rate: 1}
-    handshakes: {per_ip_rate: 1, total_rate: 1}
-    connections: {identity: {from: query, name: token}}
+    handshakes: {per_ip_rate: 0.1, total_rate: 1}
+    connections: {max: 100, identity: {from: query, name: token}}
+    subscriptions: {max: 100}
+    upstream_heartbeat: {interval: 20s}
+    release: {webhook: {url: "https://six"}}
 `)
 	want, err := Parse("w.yaml", file)
 	if err != nil {

@@ -34,7 +34,7 @@ func (r *reader) fields(path string, n *yaml.Node) any {
 			r.problem(key, "has %s for a path; put it into quotes", kind(pair[0]))
 			continue
 		}
-		r.origins[key] = r.at(line)
+		r.places[key] = r.at(pair[0])
 		if first, twice := lines[name]; twice {
 			r.problem(key, "is written twice, first in line %d; remove one", first)
 		} else if value, problem := field(pair[1]); problem != "" {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// FuzzParse: no text makes Parse panic; what it accepts is valid; what it
-// refuses is told in lines that each name a line of the file.
+// FuzzParse: no text makes Parse panic; what it accepts is valid, and
+// fits the schema; what it refuses is told in lines that each name a line of the file.
 func FuzzParse(f *testing.F) {
 	seeds := []string{
 		upstreamLine,
@@ -20,7 +20,7 @@ func FuzzParse(f *testing.F) {
 		upstreamLine + "store: {kind: redis, url: \"redis://a:/b@c\"}\n",
 		upstreamLine + "dialects:\n  - name: own\n    subscribe:\n      - {match: &m {a.b: 1, \"[0]\": ~}, topic: t, capture: {c: d}, unsubscribe: '{{c}}'}\n    heartbeat: [{match: *m}, {text: ping}]\n",
 		upstreamLine + "dialects: [{name: a, subscribe: [{match: {\"a\\nb\": 1, ? [x] : y}, topic: a..b}]}]\n",
-		"log: &l {level: *l}\n", "a: &a [*a]\n", "? [a]\n: b\n", "a: 1\n---\nb: 2\n", "drain:\n\ttimeout: 5\n", "log: \"\\\n", "!!binary a: b\n",
+		upstreamLine + "policies: [{match: {path: /a/**}}, {match: {path: /a/*}}, {match: {host: [a]}}]\n", "log: &l {level: *l}\n", "a: &a [*a]\n", "? [a]\n: b\n", "a: 1\n---\nb: 2\n", "drain:\n\ttimeout: 5\n", "log: \"\\\n", "!!binary a: b\n",
 	}
 	valid := 0
 	for _, seed := range seeds {
@@ -38,6 +38,9 @@ func FuzzParse(f *testing.F) {
 			if err := c.Validate(); err != nil {
 				t.Fatalf("accepted, but: %v", err)
 			}
+			if err := fitsSchema(t, text); err != nil {
+				t.Fatalf("accepted, but: %v", err)
+			}
 			return
 		}
 		if c != nil || err.Error() == "" {
@@ -50,7 +53,7 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%d problems in %d lines: %s", len(problems), got, err)
 		}
 		for _, p := range problems {
-			if p.line < 1 || p.line > lines || !strings.HasPrefix(p.String(), "w.yaml:") {
+			if p.line < 1 || p.line > lines || p.column < 1 || !strings.HasPrefix(p.String(), "w.yaml:") {
 				t.Fatalf("line %d of %d: %s", p.line, lines, p)
 			}
 		}

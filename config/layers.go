@@ -65,8 +65,8 @@ func (r *reader) environment(path string, t reflect.Type) any {
 	if !ok {
 		return nil
 	}
-	maps.DeleteFunc(r.origins, func(key string, _ origin) bool { return within(key, path) })
-	r.origins[path] = origin{place: name}
+	maps.DeleteFunc(r.places, func(key string, _ place) bool { return within(key, path) })
+	r.places[path] = place{name: name}
 	if t.Kind() == reflect.Slice {
 		return r.environmentYAML(path, name, text, t)
 	}
@@ -99,7 +99,7 @@ func Variable(key string) string {
 // namePolicies names those of several policies that were given no name.
 func (r *reader) namePolicies(c *Config) {
 	for i := range c.Policies {
-		if _, named := r.origins[fmt.Sprintf("policies[%d].name", i)]; !named && len(c.Policies) > 1 {
+		if _, named := r.places[fmt.Sprintf("policies[%d].name", i)]; !named && len(c.Policies) > 1 {
 			c.Policies[i].Name = fmt.Sprintf("policy-%d", i+1)
 		}
 	}

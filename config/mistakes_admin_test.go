@@ -19,39 +19,40 @@ func tokenFile(t *testing.T, content string) string {
 
 const goodToken = "3b1f6a0c9d2e4857"
 
-func TestMistakesInAdmin(t *testing.T) {
+func mistakesInAdmin(t *testing.T) (all []mistake) {
 	const openToAll = ` is not on loopback, and without a token whoever reaches it could end sessions; write token_file: and a file with a token, or an address such as 127.0.0.1:9090`
 	good := tokenFile(t, goodToken)
-	for _, row := range []struct{ admin, want string }{
-		{"address: localhost", `w.yaml:2: admin.address: localhost is not an address; write host:port, such as 127.0.0.1:9090`},
-		{"address: 127.0.0.1:8080", `w.yaml:2: admin.address: 127.0.0.1:8080 is a listener already; use another port`},
-		{"address: \"127.0.0.1:8080\", token_file: " + good, `w.yaml:2: admin.address: 127.0.0.1:8080 is a listener already; use another port`},
+	for _, row := range []mistake{
+		{"address: localhost", `w.yaml:2:9: admin.address: localhost is not an address; write host:port, such as 127.0.0.1:9090`},
+		{"address: 127.0.0.1:8080", `w.yaml:2:9: admin.address: 127.0.0.1:8080 is a listener already; use another port`},
+		{"address: \"127.0.0.1:8080\", token_file: " + good, `w.yaml:2:9: admin.address: 127.0.0.1:8080 is a listener already; use another port`},
 
 		// without a token
-		{"address: \"0.0.0.0:9090\"", `w.yaml:2: admin.address: 0.0.0.0:9090` + openToAll},
-		{"address: \":9090\"", `w.yaml:2: admin.address: :9090` + openToAll},
-		{"address: \"[::]:9090\"", `w.yaml:2: admin.address: [::]:9090` + openToAll},
-		{"address: \"10.0.0.5:9090\"", `w.yaml:2: admin.address: 10.0.0.5:9090` + openToAll},
-		{"address: \"wswarden.internal:9090\"", `w.yaml:2: admin.address: wswarden.internal:9090` + openToAll},
-		{"address: \"localhost.example.com:9090\"", `w.yaml:2: admin.address: localhost.example.com:9090` + openToAll},
-		{"address: \":9090\", token_file: \"\"", `w.yaml:2: admin.address: :9090` + openToAll},
-		{"address: \":9090\", token_file: 5", `w.yaml:2: admin.token_file: 5 is not text; put it into quotes`},
+		{"address: \"0.0.0.0:9090\"", `w.yaml:2:9: admin.address: 0.0.0.0:9090` + openToAll},
+		{"address: \":9090\"", `w.yaml:2:9: admin.address: :9090` + openToAll},
+		{"address: \"[::]:9090\"", `w.yaml:2:9: admin.address: [::]:9090` + openToAll},
+		{"address: \"10.0.0.5:9090\"", `w.yaml:2:9: admin.address: 10.0.0.5:9090` + openToAll},
+		{"address: \"wswarden.internal:9090\"", `w.yaml:2:9: admin.address: wswarden.internal:9090` + openToAll},
+		{"address: \"localhost.example.com:9090\"", `w.yaml:2:9: admin.address: localhost.example.com:9090` + openToAll},
+		{"address: \":9090\", token_file: \"\"", `w.yaml:2:9: admin.address: :9090` + openToAll},
+		{"address: \":9090\", token_file: 5", `w.yaml:2:27: admin.token_file: 5 is not text; put it into quotes`},
 
 		// names
-		{"hosts: wswarden.internal", `w.yaml:2: admin.hosts: must be a list, not wswarden.internal; write each item in a line of its own, after "- "`},
-		{"hosts: [\"wswarden:9090\"]", `w.yaml:2: admin.hosts[0]: wswarden:9090 has a port; write the name alone, wswarden`},
-		{"hosts: [a, \"*.example.com\"]", `w.yaml:2: admin.hosts[1]: *.example.com is not the name of a host; write one such as wswarden.internal`},
-		{"hosts: [\"http://wswarden\"]", `w.yaml:2: admin.hosts[0]: http://wswarden is not the name of a host; write one such as wswarden.internal`},
-		{"hosts: [\"\"]", `w.yaml:2: admin.hosts[0]: "" is not the name of a host; write one such as wswarden.internal`},
-		{"hosts: [\"a b\"]", `w.yaml:2: admin.hosts[0]: "a b" is not the name of a host; write one such as wswarden.internal`},
-		{"hosts: [\"a..b\", .a]", `w.yaml:2: admin.hosts[0]: a..b is not the name of a host; write one such as wswarden.internal` + "\n" +
-			`w.yaml:2: admin.hosts[1]: .a is not the name of a host; write one such as wswarden.internal`},
-		{"hosts: [wärter.de]", `w.yaml:2: admin.hosts[0]: wärter.de is not the name of a host; write one such as wswarden.internal`},
-		{"hosts: [9090]", `w.yaml:2: admin.hosts[0]: 9090 is not text; put it into quotes`},
-		{"address: \"\", hosts: [\"*\"]", `w.yaml:2: admin.hosts[0]: * is not the name of a host; write one such as wswarden.internal`},
+		{"hosts: wswarden.internal", `w.yaml:2:9: admin.hosts: must be a list, not wswarden.internal; write each item in a line of its own, after "- "`},
+		{"hosts: [\"wswarden:9090\"]", `w.yaml:2:17: admin.hosts[0]: wswarden:9090 has a port; write the name alone, wswarden`},
+		{"hosts: [a, \"*.example.com\"]", `w.yaml:2:20: admin.hosts[1]: *.example.com is not the name of a host; write one such as wswarden.internal`},
+		{"hosts: [\"http://wswarden\"]", `w.yaml:2:17: admin.hosts[0]: http://wswarden is not the name of a host; write one such as wswarden.internal`},
+		{"hosts: [\"\"]", `w.yaml:2:17: admin.hosts[0]: "" is not the name of a host; write one such as wswarden.internal`},
+		{"hosts: [\"a b\"]", `w.yaml:2:17: admin.hosts[0]: "a b" is not the name of a host; write one such as wswarden.internal`},
+		{"hosts: [\"a..b\", .a]", `w.yaml:2:17: admin.hosts[0]: a..b is not the name of a host; write one such as wswarden.internal` + "\n" +
+			`w.yaml:2:25: admin.hosts[1]: .a is not the name of a host; write one such as wswarden.internal`},
+		{"hosts: [wärter.de]", `w.yaml:2:17: admin.hosts[0]: wärter.de is not the name of a host; write one such as wswarden.internal`},
+		{"hosts: [9090]", `w.yaml:2:17: admin.hosts[0]: 9090 is not text; put it into quotes`},
+		{"address: \"\", hosts: [\"*\"]", `w.yaml:2:30: admin.hosts[0]: * is not the name of a host; write one such as wswarden.internal`},
 	} {
-		wantProblems(t, upstreamLine+"admin: {"+row.admin+"}", row.want)
+		all = append(all, mistake{upstreamLine + "admin: {" + row.file + "}", row.want})
 	}
+	return all
 }
 
 func TestAdminAddresses(t *testing.T) {
@@ -143,21 +144,22 @@ func TestTokenFromEnvironment(t *testing.T) {
 	}
 }
 
-func TestMistakesInTracing(t *testing.T) {
-	for _, row := range []struct{ tracing, want string }{
-		{"otlp_endpoint: 127.0.0.1:4318", `w.yaml:2: tracing.otlp_endpoint: 127.0.0.1:4318 is not an http:// or https:// URL; write that of a collector, such as http://127.0.0.1:4318`},
-		{"otlp_endpoint: \"grpc://a:4317\"", `w.yaml:2: tracing.otlp_endpoint: grpc://a:4317 is not an http:// or https:// URL; write that of a collector, such as http://127.0.0.1:4318`},
-		{"otlp_endpoint: \"http://:4318\"", `w.yaml:2: tracing.otlp_endpoint: http://:4318 is not an http:// or https:// URL; write that of a collector, such as http://127.0.0.1:4318`},
-		{"otlp_endpoint: \"http://a:0\"", `w.yaml:2: tracing.otlp_endpoint: http://a:0 has no port from 1 to 65535; write one such as http://127.0.0.1:4318`},
-		{"otlp_endpoint: \"https://me:secret@a\"", `w.yaml:2: tracing.otlp_endpoint: https://me:xxxxx@a has a user, which is not supported; leave it out, and give the collector's headers in OTEL_EXPORTER_OTLP_HEADERS`},
-		{"otlp_endpoint: \"https://a/?key=secret\"", `w.yaml:2: tracing.otlp_endpoint: has a query or fragment (not shown, as it may hold a key), which no collector's URL has; leave it out`},
-		{"otlp_endpoint: \"https://a#x\"", `w.yaml:2: tracing.otlp_endpoint: has a query or fragment (not shown, as it may hold a key), which no collector's URL has; leave it out`},
-		{"otlp_endpoint: 4318", `w.yaml:2: tracing.otlp_endpoint: 4318 is not text; put it into quotes`},
-		{"endpoint: \"http://a\"", `w.yaml:2: tracing.endpoint: is not a known key; known here: otlp_endpoint, sample_ratio`},
-		{"sample_ratio: 1.5", `w.yaml:2: tracing.sample_ratio: 1.5 is out of range; write a number from 0 to 1`},
-		{"sample_ratio: -0.1", `w.yaml:2: tracing.sample_ratio: -0.1 is out of range; write a number from 0 to 1`},
-		{"sample_ratio: 10%", `w.yaml:2: tracing.sample_ratio: 10% is not a number; write one from 0 to 1`},
+func mistakesInTracing(*testing.T) (all []mistake) {
+	for _, row := range []mistake{
+		{"otlp_endpoint: 127.0.0.1:4318", `w.yaml:2:11: tracing.otlp_endpoint: 127.0.0.1:4318 is not an http:// or https:// URL; write that of a collector, such as http://127.0.0.1:4318`},
+		{"otlp_endpoint: \"grpc://a:4317\"", `w.yaml:2:11: tracing.otlp_endpoint: grpc://a:4317 is not an http:// or https:// URL; write that of a collector, such as http://127.0.0.1:4318`},
+		{"otlp_endpoint: \"http://:4318\"", `w.yaml:2:11: tracing.otlp_endpoint: http://:4318 is not an http:// or https:// URL; write that of a collector, such as http://127.0.0.1:4318`},
+		{"otlp_endpoint: \"http://a:0\"", `w.yaml:2:11: tracing.otlp_endpoint: http://a:0 has no port from 1 to 65535; write one such as http://127.0.0.1:4318`},
+		{"otlp_endpoint: \"https://me:secret@a\"", `w.yaml:2:11: tracing.otlp_endpoint: https://me:xxxxx@a has a user, which is not supported; leave it out, and give the collector's headers in OTEL_EXPORTER_OTLP_HEADERS`},
+		{"otlp_endpoint: \"https://a/?key=secret\"", `w.yaml:2:11: tracing.otlp_endpoint: has a query or fragment (not shown, as it may hold a key), which no collector's URL has; leave it out`},
+		{"otlp_endpoint: \"https://a#x\"", `w.yaml:2:11: tracing.otlp_endpoint: has a query or fragment (not shown, as it may hold a key), which no collector's URL has; leave it out`},
+		{"otlp_endpoint: 4318", `w.yaml:2:11: tracing.otlp_endpoint: 4318 is not text; put it into quotes`},
+		{"endpoint: \"http://a\"", `w.yaml:2:11: tracing.endpoint: is not a known key; known here: otlp_endpoint, sample_ratio`},
+		{"sample_ratio: 1.5", `w.yaml:2:11: tracing.sample_ratio: 1.5 is out of range; write a number from 0 to 1`},
+		{"sample_ratio: -0.1", `w.yaml:2:11: tracing.sample_ratio: -0.1 is out of range; write a number from 0 to 1`},
+		{"sample_ratio: 10%", `w.yaml:2:11: tracing.sample_ratio: 10% is not a number; write one from 0 to 1`},
 	} {
-		wantProblems(t, upstreamLine+"tracing: {"+row.tracing+"}", row.want)
+		all = append(all, mistake{upstreamLine + "tracing: {" + row.file + "}", row.want})
 	}
+	return all
 }

@@ -9,15 +9,15 @@ import (
 
 // Problem is one thing that is wrong.
 type Problem struct {
-	// Place is file:line, an environment variable or a flag. It is empty for
-	// a Config that was not read from any of them.
+	// Place is file:line:column, an environment variable or a flag. It is empty
+	// for a Config that was not read from any of them.
 	Place string
 	// Key as in drain.timeout or policies[0].name; empty for the file itself.
 	Key string
 	// Text says what is wrong with the value, and what to do.
 	Text string
 
-	line int // in the file; 0 elsewhere
+	line, column int // in the file, from 1; 0 elsewhere
 }
 
 // String is the problem in one line.
@@ -54,38 +54,68 @@ func within(key, section string) bool {
 	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
-// origin is where a value comes from.
-type origin struct {
-	place string
-	line  int // in the file; 0 elsewhere
+// place is where a value comes from.
+type place struct {
+	name         string // of the file, the environment variable or the flag
+	line, column int    // of the key or the list's item in the file, from 1; 0 elsewhere
 }
 
-// origins holds the origin of each key that was given, and of the sections and
-// lists around it. The file itself has the key "".
-type origins map[string]origin
+// String is the place as Problem has it.
+func (p place) String() string {
+	if p.line == 0 {
+		return p.name
+	}
+	return fmt.Sprintf("%s:%d:%d", p.name, p.line, p.column)
+}
 
-// of returns the origin of the key or, for an absent one, of the section that
+// Places says where the values of a Config come from. It holds the place of each
+// key that was given, and of the sections and lists around it. The file itself has
+// the key "".
+type Places map[string]place
+
+// Of returns where a key's value comes from: file:line, "environment WSWARDEN_…",
+// "flag --…", or "default". A list's items come from where the list does, unless
+// they have places of their own.
+func (p Places) Of(key string) string {
+	at, given := p[key]
+	switch {
+	case !given:
+		return "default"
+	case at.line > 0:
+		return fmt.Sprintf("%s:%d", at.name, at.line)
+	case strings.HasPrefix(at.name, "--"):
+		return "flag " + at.name
+	default:
+		return "environment " + at.name
+	}
+}
+
+// of returns the place of the key or, for an absent one, of the section that
 // it would be in.
-func (o origins) of(key string) origin {
+func (p Places) of(key string) place {
 	for key != "" {
-		if at, ok := o[key]; ok {
+		if at, ok := p[key]; ok {
 			return at
 		}
 		key = key[:max(0, strings.LastIndexAny(key, ".["))]
 	}
-	return o[""]
+	return p[""]
 }
 
 func (r *reader) problem(key, format string, args ...any) {
-	at := r.origins.of(key)
-	r.problems = append(r.problems, Problem{at.place, key, fmt.Sprintf(format, args...), at.line})
+	at := r.places.of(key)
+	r.problems = append(r.problems, Problem{at.String(), key, fmt.Sprintf(format, args...), at.line, at.column})
 }
 
 // validate adds what is wrong with the whole. What could not be read has its
 // default by now: a problem that follows from that is left out.
 func (r *reader) validate(c *Config) {
-	for _, p := range c.check(r.problems) {
-		r.problem(p.Key, "%s", p.Text)
+	for _, more := range []func(known Problems) Problems{c.check, c.doubt} {
+		for _, p := range more(r.problems) {
+			r.problem(p.Key, "%s", p.Text)
+		}
 	}
-	slices.SortStableFunc(r.problems, func(a, b Problem) int { return cmp.Compare(a.line, b.line) })
+	slices.SortStableFunc(r.problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.column, b.column))
+	})
 }

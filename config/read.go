@@ -20,7 +20,7 @@ type reader struct {
 	variable string // the environment variable being read, if it is not the file
 	// environ looks up an environment variable; nil: there are none.
 	environ  func(string) (string, bool)
-	origins  origins
+	places   Places
 	problems Problems
 }
 
@@ -28,7 +28,7 @@ type reader struct {
 // in it can be used.
 func (r *reader) settings(text []byte, t reflect.Type) (settings map[string]any, ok bool) {
 	if r.file != "" {
-		r.origins[""] = r.at(1)
+		r.places[""] = place{r.file, 1, 1}
 	}
 	root, err := parse(text)
 	if err != nil {
@@ -42,11 +42,11 @@ func (r *reader) settings(text []byte, t reflect.Type) (settings map[string]any,
 	return settings, ok
 }
 
-func (r *reader) at(line int) origin {
+func (r *reader) at(n *yaml.Node) place {
 	if r.variable != "" {
-		return origin{place: r.variable}
+		return place{name: r.variable}
 	}
-	return origin{fmt.Sprintf("%s:%d", r.file, line), line}
+	return place{r.file, n.Line, n.Column}
 }
 
 // value reads a node for a value of type t, and returns nil if it cannot.
@@ -86,7 +86,7 @@ func (r *reader) section(path string, n *yaml.Node, t reflect.Type) any {
 	for pair := range slices.Chunk(n.Content, 2) {
 		name, line := pair[0].Value, pair[0].Line
 		key := join(path, plain(name))
-		r.origins[key] = r.at(line)
+		r.places[key] = r.at(pair[0])
 		if first, twice := lines[name]; twice {
 			r.problem(key, "is written twice, first in line %d; remove one", first)
 		} else if known[name] == nil {
@@ -112,7 +112,7 @@ func (r *reader) list(path string, n *yaml.Node, t reflect.Type) any {
 	items := make([]any, len(n.Content))
 	for i, item := range n.Content {
 		at := fmt.Sprintf("%s[%d]", path, i)
-		r.origins[at] = r.at(item.Line)
+		r.places[at] = r.at(item)
 		items[i] = r.value(at, item, t)
 		if items[i] == nil && !isSection(t) {
 			items[i] = reflect.Zero(t).Interface()
@@ -194,11 +194,13 @@ func (r *reader) syntaxError(text []byte, err error) Problem {
 			}
 		}
 	}
-	at := r.at(min(line, len(lines)))
-	if strings.HasPrefix(strings.TrimLeft(string(lines[at.line-1]), " "), "\t") {
+	line = min(line, len(lines))
+	begin := strings.TrimLeft(string(lines[line-1]), " ")
+	if strings.HasPrefix(begin, "\t") {
 		words = "a tab in the indentation; use spaces"
 	}
-	return Problem{Place: at.place, Text: "is not valid YAML: " + words, line: at.line}
+	at := place{r.file, line, len(lines[line-1]) - len(begin) + 1}
+	return Problem{at.String(), "", "is not valid YAML: " + words, at.line, at.column}
 }
 
 // yamlError splits the library's error into its words and its line, 1 if it

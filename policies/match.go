@@ -1,6 +1,9 @@
 package policies
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Match selects handshakes. Absent parts fit every request; all parts that are
 // present must fit.
@@ -20,9 +23,78 @@ type Match struct {
 // perhaps with a port), its path (as it was sent, without the query) and its
 // origin (an Origin header's value, empty without one).
 func (m Match) Fits(host, path, origin string) bool {
-	return m.fitsHost(host) &&
-		(m.Path == "" || fitsPath(m.Path, path)) &&
-		(len(m.Origin) == 0 || fitsOrigin(m.Origin, origin))
+	return m.fitsHost(host) && m.fitsPath(path) && m.fitsOrigin(origin)
+}
+
+// Misfits returns the keys of the parts that keep a handshake from being selected,
+// of path, host and origin; none if Fits.
+func (m Match) Misfits(host, path, origin string) (keys []string) {
+	for _, part := range []struct {
+		key  string
+		fits bool
+	}{{"path", m.fitsPath(path)}, {"host", m.fitsHost(host)}, {"origin", m.fitsOrigin(origin)}} {
+		if !part.fits {
+			keys = append(keys, part.key)
+		}
+	}
+	return keys
+}
+
+// Covers reports whether m is sure to select all that other does: behind m, other
+// selects nothing. It looks at one pattern at a time: what only several of m's cover
+// together is not found.
+func (m Match) Covers(other Match) bool {
+	return m.coversPath(other.Path) && m.coversHosts(other.Host) && m.coversOrigins(other.Origin)
+}
+
+// coversPath takes the other pattern for a path: a star in it is text that only a
+// star can fit, and below "**" there may be anything.
+func (m Match) coversPath(pattern string) bool {
+	if pattern == "" {
+		pattern = "/**"
+	}
+	above, open := strings.CutSuffix(pattern, "/**")
+	switch {
+	case m.Path == "":
+		return true
+	case !open:
+		return fitsPath(m.Path, pattern)
+	default: // no path is empty
+		return strings.HasSuffix(m.Path, "/**") && (above == "" || fitsPath(m.Path, above)) && fitsPath(m.Path, above+"/*")
+	}
+}
+
+func (m Match) coversHosts(patterns []string) bool {
+	if len(m.Host) == 0 || len(patterns) == 0 {
+		return len(m.Host) == 0
+	}
+	for _, pattern := range patterns {
+		if !m.fitsHost(pattern) { // as in coversPath
+			return false
+		}
+	}
+	return true
+}
+
+func (m Match) coversOrigins(patterns []string) bool {
+	if len(m.Origin) == 0 || len(patterns) == 0 {
+		return len(m.Origin) == 0
+	}
+	for _, pattern := range patterns {
+		same := func(own string) bool { return own == "*" || strings.EqualFold(own, pattern) }
+		if !slices.ContainsFunc(m.Origin, same) && (strings.Contains(pattern, "*") || !fitsOrigin(m.Origin, pattern)) {
+			return false
+		}
+	}
+	return true
+}
+
+func (m Match) fitsPath(path string) bool {
+	return m.Path == "" || fitsPath(m.Path, path)
+}
+
+func (m Match) fitsOrigin(origin string) bool {
+	return len(m.Origin) == 0 || fitsOrigin(m.Origin, origin)
 }
 
 func (m Match) fitsHost(host string) bool {

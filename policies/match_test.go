@@ -1,6 +1,7 @@
 package policies_test
 
 import (
+	"slices"
 	"testing"
 
 	"wswarden/policies"
@@ -103,6 +104,106 @@ func TestMatchAll(t *testing.T) {
 	} {
 		if got := m.Fits(tt.host, tt.path, tt.origin); got != tt.want {
 			t.Errorf("%s%s from %s: %v, want %v", tt.host, tt.path, tt.origin, got, tt.want)
+		}
+	}
+}
+
+// A part that does not fit is named as its key.
+func TestMatchMisfits(t *testing.T) {
+	t.Parallel()
+	m := policies.Match{Path: "/a", Host: []string{"h"}, Origin: []string{"o"}}
+	for _, tt := range []struct {
+		host, path, origin string
+		want               []string
+	}{
+		{"h", "/a", "http://o", nil},
+		{"h", "/b", "http://o", []string{"path"}},
+		{"g", "/a", "http://o", []string{"host"}},
+		{"h", "/a", "", []string{"origin"}},
+		{"g", "/b", "null", []string{"path", "host", "origin"}},
+	} {
+		if got := m.Misfits(tt.host, tt.path, tt.origin); !slices.Equal(got, tt.want) {
+			t.Errorf("%s%s from %s: %q, want %q", tt.host, tt.path, tt.origin, got, tt.want)
+		}
+	}
+	if got := (policies.Match{}).Misfits("", "", ""); got != nil {
+		t.Errorf("a match without parts: %q", got)
+	}
+}
+
+// Each row says which matches leave nothing to the one behind them.
+func TestMatchCovers(t *testing.T) {
+	t.Parallel()
+	type match = policies.Match
+	path := func(p string) match { return match{Path: p} }
+	host := func(h ...string) match { return match{Host: h} }
+	origin := func(o ...string) match { return match{Origin: o} }
+	for _, tt := range []struct {
+		first    match
+		covers   []match
+		leavesTo []match
+	}{
+		{match{}, []match{{}, path("/a"), path("/**"), host("h"), origin("*"), {Path: "/a", Host: []string{"h"}, Origin: []string{"o"}}}, nil},
+
+		{path("/**"), []match{{}, path("/"), path("/**"), path("/a*/**"), {Path: "/a", Host: []string{"h"}}}, nil},
+		{path("/a"), []match{path("/a"), {Path: "/a", Origin: []string{"*"}}}, []match{{}, path("/A"), path("/a/"), path("/a*"), path("/a/**"), path("/**"), path("/*")}},
+		{path("/a/**"), []match{path("/a"), path("/a/"), path("/a/b"), path("/a/*"), path("/a/*/c"), path("/a/**"), path("/a/b/**")}, []match{{}, path("/**"), path("/*/**"), path("/ab"), path("/a*/**")}},
+		{path("/*"), []match{path("/"), path("/a"), path("/a*"), path("/*"), path("/*b")}, []match{path("/a/b"), path("/a/**"), path("/**"), path("/*/*")}},
+		{path("/a*c/*"), []match{path("/a*c/*"), path("/abc/"), path("/a*b*c/d")}, []match{path("/a*/*"), path("/*c/d"), path("/ac"), path("/abc/**")}},
+
+		{host("a.org"), []match{host("a.org"), host("A.org"), {Path: "/a", Host: []string{"a.org"}}}, []match{{}, host("a.org", "b.org"), host("*.a.org"), path("/a")}},
+		{host("*.a.org", "b.org"), []match{host("*.a.org"), host("x.a.org"), host("*.x.a.org", "b.org")}, []match{host("a.org"), host("*.b.org"), host("*.org")}},
+		{host("[::1]"), []match{host("[::1]")}, []match{host("[::2]")}},
+
+		{origin("*"), []match{origin("*"), origin("null"), origin("https://a.org"), origin("*.a.org")}, []match{{}, path("/a")}},
+		{origin("null"), []match{origin("null")}, []match{origin("*"), origin("https://a.org")}},
+		{origin("a.org"), []match{origin("a.org"), origin("A.org"), origin("https://a.org")}, []match{origin("https://a.org:8443"), origin("b.org"), origin("*.a.org")}},
+		{origin("https://*.a.org"), []match{origin("https://x.a.org"), origin("https://*.a.org")}, []match{origin("http://x.a.org"), origin("https://a.org"), origin("*.a.org"), origin("x.a.org")}},
+
+		{match{Path: "/a", Host: []string{"h"}}, []match{{Path: "/a", Host: []string{"h"}, Origin: []string{"o"}}}, []match{path("/a"), host("h")}},
+	} {
+		for want, others := range map[bool][]match{true: tt.covers, false: tt.leavesTo} {
+			for _, other := range others {
+				if got := tt.first.Covers(other); got != want {
+					t.Errorf("%+v covers %+v: %v, want %v", tt.first, other, got, want)
+				}
+			}
+		}
+	}
+}
+
+// Of all short patterns: what covers another fits whatever that fits, and where it
+// does not cover, there is a path between them.
+func TestMatchCoversAsItFits(t *testing.T) {
+	t.Parallel()
+	segments := []string{"", "a", "b", "*", "a*", "*a", "a*b"}
+	patterns := []string{"", "/**"}
+	for _, first := range segments {
+		patterns = append(patterns, "/"+first, "/"+first+"/**")
+		for _, second := range segments {
+			patterns = append(patterns, "/"+first+"/"+second, "/"+first+"/"+second+"/**")
+		}
+	}
+	var paths []string
+	texts := []string{"", "a", "b", "c", "ab", "ac", "ca", "acb"}
+	for _, first := range texts {
+		paths = append(paths, "/"+first)
+		for _, second := range texts {
+			paths = append(paths, "/"+first+"/"+second, "/"+first+"/"+second+"/c")
+		}
+	}
+	for _, a := range patterns {
+		for _, b := range patterns {
+			first, second := policies.Match{Path: a}, policies.Match{Path: b}
+			left := slices.IndexFunc(paths, func(path string) bool {
+				return second.Fits("h", path, "") && !first.Fits("h", path, "")
+			})
+			switch covers := first.Covers(second); {
+			case covers && left >= 0:
+				t.Errorf("%q covers %q, but does not fit %q", a, b, paths[left])
+			case !covers && left < 0:
+				t.Errorf("%q covers %q, and is not known to", a, b)
+			}
 		}
 	}
 }

@@ -33,7 +33,7 @@ store: { kind: redis, url: "redis://%s" }
 policies:
   - name: passengers
     match: { path: /passengers/** }
-    heartbeat: { interval: 50ms, timeout: 500ms }
+    heartbeat: { interval: 500ms, timeout: 500ms }
     upstream_heartbeat: { interval: 50ms, timeout: 10s }
     dialect: rac
     subscriptions: { max: 1 }

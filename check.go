@@ -1,0 +1,262 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"wswarden/config"
+	"wswarden/policies"
+	"wswarden/proxy"
+)
+
+// checker is the command that reads a configuration and serves nobody.
+type checker struct {
+	upstream, listen string // of FromFlags, if there is no file
+	print            bool
+	request, client  string // to explain, and where it comes from
+	headers          []string
+}
+
+func checkCommand(code *int) *cobra.Command {
+	var c checker
+	cmd := &cobra.Command{
+		Use:   "check {FILE… | --upstream URL [--listen ADDR]}",
+		Short: "Tell what is wrong with a configuration, what it comes to, or what a handshake would meet",
+		Long: `Tell what is wrong with a configuration, all at once, a line for each problem:
+file:line:column: key: what is wrong, and what to write instead.
+
+The environment counts, as it does for serve. Exit code 0: all is well. 1: something
+is wrong with a file.`,
+		Example: `  wswarden check wswarden.yaml
+  wswarden check wswarden.yaml --print
+  wswarden check wswarden.yaml --explain 'GET /chat/1' -H 'Host: chat.example.com' -H 'Origin: https://example.com'`,
+		RunE: func(cmd *cobra.Command, files []string) error {
+			if err := c.usage(files); err != nil {
+				return err
+			}
+			var head []byte
+			var client netip.Addr
+			if c.request != "" {
+				var err error
+				if head, err = requestHead(c.request, c.headers); err != nil {
+					return err
+				}
+				if client, err = netip.ParseAddr(c.client); err != nil {
+					return fmt.Errorf("--from %s is not an address; write one such as 10.1.2.3", c.client)
+				}
+			}
+			*code = exitFailed
+			return c.run(cmd.OutOrStdout(), files, head, client)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&c.print, "print", false, "print every key with its value, and where that comes from; without secrets")
+	flags.StringVar(&c.request, "explain", "", "tell which policy a handshake such as `'GET /path'` would meet, and why")
+	flags.StringArrayVarP(&c.headers, "header", "H", nil, "`'Name: value'` of that handshake; may be repeated")
+	flags.StringVar(&c.client, "from", "127.0.0.1", "`ADDRESS` from which that handshake comes")
+	flags.StringVar(&c.upstream, "upstream", "", "URL of the server to stand in front of, instead of a file")
+	flags.StringVar(&c.listen, "listen", "", "address to listen on, beside --upstream")
+	flags.SortFlags = false
+	return cmd
+}
+
+func (c *checker) usage(files []string) error {
+	switch {
+	case len(files) > 0 && (c.upstream != "" || c.listen != ""):
+		return errors.New("FILE excludes --upstream and --listen: say these in the file, as upstream.url and listeners")
+	case len(files) == 0 && c.upstream == "":
+		return errors.New("nothing to check: name a FILE, or give --upstream URL")
+	case c.print && c.request != "":
+		return errors.New("--print excludes --explain: ask one by one")
+	case len(files) > 1 && (c.print || c.request != ""):
+		return errors.New("--print and --explain are for one FILE")
+	case len(c.headers) > 0 && c.request == "":
+		return errors.New("-H is for --explain")
+	}
+	return nil
+}
+
+// run tells of each file, and returns an error if one of them is wrong.
+func (c *checker) run(w io.Writer, files []string, head []byte, client netip.Addr) error {
+	if len(files) == 0 {
+		cfg, from, err := config.FromFlagsPlaces(c.upstream, c.listen)
+		files = []string{"flags"}
+		return c.tell(w, files[0], cfg, from, err, head, client)
+	}
+	wrong := 0
+	for _, file := range files {
+		cfg, from, err := config.LoadPlaces(file)
+		if err := c.tell(w, file, cfg, from, err, head, client); err != nil {
+			wrong++
+		}
+	}
+	switch {
+	case wrong == 0:
+		return nil
+	case len(files) == 1:
+		return errWrong
+	default:
+		return fmt.Errorf("%d of %d configurations cannot be used", wrong, len(files))
+	}
+}
+
+var errWrong = errors.New("the configuration cannot be used")
+
+// tell answers for one configuration, or says what is wrong with it.
+func (c *checker) tell(w io.Writer, file string, cfg *config.Config, from config.Places, err error, head []byte, client netip.Addr) error {
+	switch {
+	case err != nil:
+		if _, err := fmt.Fprintln(w, err); err != nil {
+			return err
+		}
+		return errWrong
+	case c.print:
+		return config.Print(w, cfg, from)
+	case head != nil:
+		_, err := io.WriteString(w, explain(cfg, from, proxy.Expect(cfg, head, client)))
+		return err
+	default:
+		_, err := fmt.Fprintf(w, "%s: ok, %s\n", file, plural(len(cfg.Policies), "policy", "policies"))
+		return err
+	}
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+// requestHead makes a handshake of a request line such as GET /path and of headers;
+// what a handshake needs beside them is added.
+func requestHead(line string, headers []string) ([]byte, error) {
+	words := strings.Fields(line)
+	if len(words) < 2 || len(words) > 3 || strings.ToUpper(words[0]) != words[0] || strings.ContainsAny(line, "\r\n") {
+		return nil, fmt.Errorf("--explain %q is not a request; write one such as 'GET /path'", line)
+	}
+	if len(words) == 2 {
+		words = append(words, "HTTP/1.1")
+	}
+	head := strings.Join(words, " ") + "\r\n"
+	given := map[string]bool{}
+	for _, header := range headers {
+		name, _, found := strings.Cut(header, ":")
+		if !found || name == "" || strings.ContainsAny(header, "\r\n") {
+			return nil, fmt.Errorf("-H %q is not a header; write one such as 'Origin: https://example.com'", header)
+		}
+		given[strings.ToLower(name)] = true
+		head += header + "\r\n"
+	}
+	for _, header := range []string{
+		"Host: localhost", "Upgrade: websocket", "Connection: Upgrade",
+		"Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+	} {
+		if name, _, _ := strings.Cut(header, ":"); !given[strings.ToLower(name)] {
+			head += header + "\r\n"
+		}
+	}
+	return []byte(head + "\r\n"), nil
+}
+
+// explain says what a handshake would meet: a line for each policy that is asked, and
+// what the one that selects it says.
+func explain(c *config.Config, from config.Places, e proxy.Expected) string {
+	var b strings.Builder
+	if e.Path != "" {
+		origin := "no origin"
+		if e.Origin != "" {
+			origin = "origin " + e.Origin
+		}
+		fmt.Fprintf(&b, "handshake: path %s, host %s, %s\n", e.Path, e.Host, origin)
+	}
+	if e.Policy != nil || e.Status == 404 {
+		for i := range c.Policies {
+			p := &c.Policies[i]
+			name := fmt.Sprintf("policies[%d] %s (%s): ", i, p.Name, from.Of(fmt.Sprintf("policies[%d]", i)))
+			if p == e.Policy {
+				b.WriteString(name + "selects it\n" + demands(p, e))
+				break
+			}
+			b.WriteString(name + misfits(p.Match, e) + "\n")
+		}
+	}
+	if e.Status != 0 {
+		fmt.Fprintf(&b, "answer: %d, %s\n", e.Status, e.Reason)
+		if e.Policy != nil && e.Policy.RefuseWith == policies.RefuseWithClose {
+			b.WriteString("  as refuse_with is close, in a close frame behind a 101\n")
+		}
+	} else {
+		b.WriteString("answer: upstream's, if the policy's rates and limits allow it\n")
+	}
+	return b.String()
+}
+
+// misfits says what keeps a policy from selecting a handshake.
+func misfits(m policies.Match, e proxy.Expected) string {
+	parts := map[string]struct {
+		got      string
+		patterns []string
+	}{"path": {e.Path, []string{m.Path}}, "host": {e.Host, m.Host}, "origin": {e.Origin, m.Origin}}
+	var why []string
+	for _, key := range m.Misfits(e.Host, e.Path, e.Origin) {
+		part := parts[key]
+		if part.got == "" {
+			why = append(why, fmt.Sprintf("it has no %s, and match.%s is %s", key, key, strings.Join(part.patterns, ", ")))
+		} else {
+			why = append(why, fmt.Sprintf("%s does not fit match.%s, %s", part.got, key, strings.Join(part.patterns, ", ")))
+		}
+	}
+	return strings.Join(why, "; ")
+}
+
+// demands says what a policy asks of a handshake that it selects.
+func demands(p *policies.Policy, e proxy.Expected) string {
+	origin := "none, so nothing is asked of it"
+	switch {
+	case e.Origin != "" && e.OriginAdmitted:
+		origin = "allowed"
+	case e.Origin != "":
+		allowed := "is empty"
+		if len(p.Origins.Allow) > 0 {
+			allowed = "is " + strings.Join(p.Origins.Allow, ", ")
+		}
+		origin = fmt.Sprintf("not allowed: it is not that of %s, and origins.allow %s", strings.Join(e.OwnHosts, " or "), allowed)
+	}
+
+	id := p.Connections.Identity
+	where := fmt.Sprintf("%s %s", id.From, id.Name)
+	identity := ""
+	switch {
+	case id.From == "":
+		identity = "none is looked for"
+	case id.From == policies.FromMessage:
+		identity = "comes in a message, if at all"
+	case e.IdentityDoubtful:
+		identity = fmt.Sprintf("in doubt: %s could be read in two ways", where)
+	case e.Identity != "":
+		identity = fmt.Sprintf("found in %s, %s in logs", where, e.Identity)
+	case id.Required:
+		identity = fmt.Sprintf("missing: %s is required", where)
+	default:
+		identity = fmt.Sprintf("missing, and not required: no %s", where)
+	}
+	return "  origin: " + origin + "\n  identity: " + identity + "\n"
+}
+
+func schemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print a JSON Schema of the configuration, with which editors complete and check it",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := cmd.OutOrStdout().Write(config.Schema())
+			return err
+		},
+	}
+}

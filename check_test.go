@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"wswarden/config"
+)
+
+// checked runs a command with files of these texts in the present folder.
+func checked(t *testing.T, files map[string]string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	for name, text := range files {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out, problems bytes.Buffer
+	code = run(args, &out, &problems)
+	return code, out.String(), problems.String()
+}
+
+const checkUpstream = "upstream: { url: http://127.0.0.1:5000 }\n"
+
+func TestCheck(t *testing.T) {
+	files := map[string]string{
+		"one.yaml": checkUpstream,
+		"two.yaml": checkUpstream + "policies: [{ match: { path: /a } }, { name: rest }]\n",
+		"bad.yaml": checkUpstream + "drain: { timeuot: 5s }\nlog:\n  level: loud\n",
+	}
+	for name, tt := range map[string]struct {
+		args           []string
+		code           int
+		stdout, stderr string
+	}{
+		"right":   {[]string{"one.yaml"}, 0, "one.yaml: ok, 1 policy\n", ""},
+		"several": {[]string{"one.yaml", "two.yaml"}, 0, "one.yaml: ok, 1 policy\ntwo.yaml: ok, 2 policies\n", ""},
+		"flags":   {[]string{"--upstream", "http://a"}, 0, "flags: ok, 1 policy\n", ""},
+		"wrong": {[]string{"bad.yaml"}, 1,
+			"bad.yaml:2:10: drain.timeuot: is not a known key; did you mean timeout?\nbad.yaml:4:3: log.level: loud is not known; use one of debug, info, warn, error\n",
+			"wswarden: the configuration cannot be used\n"},
+		"one of several wrong": {[]string{"none.yaml", "one.yaml"}, 1,
+			"read configuration: open none.yaml: no such file or directory\none.yaml: ok, 1 policy\n",
+			"wswarden: 1 of 2 configurations cannot be used\n"},
+		"wrong flags": {[]string{"--upstream", "a"}, 1,
+			"--upstream: upstream.url: a is not an http:// URL, and no other is supported; write one such as http://127.0.0.1:5000\n",
+			"wswarden: the configuration cannot be used\n"},
+
+		"nothing":           {nil, 2, "", "wswarden: nothing to check: name a FILE, or give --upstream URL\n"},
+		"both":              {[]string{"one.yaml", "--upstream", "http://a"}, 2, "", "wswarden: FILE excludes --upstream and --listen: say these in the file, as upstream.url and listeners\n"},
+		"print of several":  {[]string{"one.yaml", "two.yaml", "--print"}, 2, "", "wswarden: --print and --explain are for one FILE\n"},
+		"print and explain": {[]string{"one.yaml", "--print", "--explain", "GET /"}, 2, "", "wswarden: --print excludes --explain: ask one by one\n"},
+		"header of nothing": {[]string{"one.yaml", "-H", "a: b"}, 2, "", "wswarden: -H is for --explain\n"},
+		"not a request":     {[]string{"one.yaml", "--explain", "/chat"}, 2, "", "wswarden: --explain \"/chat\" is not a request; write one such as 'GET /path'\n"},
+		"not a header":      {[]string{"one.yaml", "--explain", "GET /", "-H", "a"}, 2, "", "wswarden: -H \"a\" is not a header; write one such as 'Origin: https://example.com'\n"},
+		"not an address":    {[]string{"one.yaml", "--explain", "GET /", "--from", "a"}, 2, "", "wswarden: --from a is not an address; write one such as 10.1.2.3\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, stdout, stderr := checked(t, files, append([]string{"check"}, tt.args...)...)
+			if code != tt.code || stdout != tt.stdout || stderr != tt.stderr {
+				t.Errorf("got %d\n%s\n%s\nwant %d\n%s\n%s", code, stdout, stderr, tt.code, tt.stdout, tt.stderr)
+			}
+		})
+	}
+}
+
+// What check prints can be checked.
+func TestCheckPrint(t *testing.T) {
+	t.Setenv("WSWARDEN_LOG_LEVEL", "warn")
+	code, stdout, stderr := checked(t, map[string]string{"w.yaml": checkUpstream}, "check", "w.yaml", "--print")
+	if code != 0 || stderr != "" {
+		t.Fatalf("%d, %s", code, stderr)
+	}
+	for _, want := range []string{"url: http://127.0.0.1:5000 # w.yaml:1\n", "level: warn # environment WSWARDEN_LOG_LEVEL\n", "format: json # default\n"} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("no %q in\n%s", want, stdout)
+		}
+	}
+	code, stdout, stderr = checked(t, map[string]string{"printed.yaml": stdout}, "check", "printed.yaml")
+	if code != 0 || stdout != "printed.yaml: ok, 1 policy\n" {
+		t.Errorf("%d, %s%s", code, stdout, stderr)
+	}
+}
+
+func TestCheckExplain(t *testing.T) {
+	const file = checkUpstream + `trusted_proxies: [10.0.0.0/8]
+policies:
+  - name: admin
+    match: { path: /admin/**, host: [a.org, b.org] }
+    connections: { identity: { from: cookie, name: sid } }
+  - name: pages
+    match: { origin: ["*.example.com"] }
+    origins: { allow: ["https://*.example.com"] }
+    refuse_with: close
+  - name: rest
+    match: { path: /chat/* }
+    connections: { identity: { from: query, name: token, required: true } }
+`
+	for name, tt := range map[string]struct {
+		args []string
+		want string
+	}{
+		"the first": {[]string{"GET /x/../admin/%78", "-H", "Host: A.org:8080", "-H", "Cookie: a=b; sid=me"}, `handshake: path /admin/x, host a.org:8080, no origin
+policies[0] admin (w.yaml:4): selects it
+  origin: none, so nothing is asked of it
+  identity: found in cookie sid, 2744ccd10c7533bd in logs
+answer: upstream's, if the policy's rates and limits allow it
+`},
+		"a page": {[]string{"GET /", "-H", "Origin: http://x.example.com"}, `handshake: path /, host localhost, origin http://x.example.com
+policies[0] admin (w.yaml:4): / does not fit match.path, /admin/**; localhost does not fit match.host, a.org, b.org
+policies[1] pages (w.yaml:7): selects it
+  origin: not allowed: it is not that of localhost, and origins.allow is https://*.example.com
+  identity: none is looked for
+answer: 403, origin not allowed
+  as refuse_with is close, in a close frame behind a 101
+`},
+		"behind a proxy": {[]string{"GET /chat/1?token=a", "-H", "Host: inner", "-H", "X-Forwarded-Host: a.org", "-H", "Origin: https://a.org", "--from", "10.1.2.3"}, `handshake: path /chat/1, host inner, origin https://a.org
+policies[0] admin (w.yaml:4): /chat/1 does not fit match.path, /admin/**; inner does not fit match.host, a.org, b.org
+policies[1] pages (w.yaml:7): https://a.org does not fit match.origin, *.example.com
+policies[2] rest (w.yaml:11): selects it
+  origin: allowed
+  identity: found in query token, ca978112ca1bbdca in logs
+answer: upstream's, if the policy's rates and limits allow it
+`},
+		"nobody": {[]string{"GET /chat/1"}, `handshake: path /chat/1, host localhost, no origin
+policies[0] admin (w.yaml:4): /chat/1 does not fit match.path, /admin/**; localhost does not fit match.host, a.org, b.org
+policies[1] pages (w.yaml:7): it has no origin, and match.origin is *.example.com
+policies[2] rest (w.yaml:11): selects it
+  origin: none, so nothing is asked of it
+  identity: missing: query token is required
+answer: 403, no identity, or more than one
+`},
+		"two": {[]string{"GET /chat/1?token=a&token=b", "-H", "Host: a.org"}, `handshake: path /chat/1, host a.org, no origin
+policies[0] admin (w.yaml:4): /chat/1 does not fit match.path, /admin/**
+policies[1] pages (w.yaml:7): it has no origin, and match.origin is *.example.com
+policies[2] rest (w.yaml:11): selects it
+  origin: none, so nothing is asked of it
+  identity: in doubt: query token could be read in two ways
+answer: 403, no identity, or more than one
+`},
+		"no policy": {[]string{"GET /other", "-H", "Host: a.org"}, `handshake: path /other, host a.org, no origin
+policies[0] admin (w.yaml:4): /other does not fit match.path, /admin/**
+policies[1] pages (w.yaml:7): it has no origin, and match.origin is *.example.com
+policies[2] rest (w.yaml:11): /other does not fit match.path, /chat/*
+answer: 404, no policy for this WebSocket
+`},
+		"malformed": {[]string{"POST /"}, `handshake: path /, host localhost, no origin
+answer: 400, handshake with another method than GET
+`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, stdout, stderr := checked(t, map[string]string{"w.yaml": file}, append([]string{"check", "w.yaml", "--explain"}, tt.args...)...)
+			if code != 0 || stderr != "" || stdout != tt.want {
+				t.Errorf("%d, %s, got\n%s\nwant\n%s", code, stderr, stdout, tt.want)
+			}
+		})
+	}
+}
+
+func TestSchemaCommand(t *testing.T) {
+	code, stdout, stderr := checked(t, nil, "schema")
+	if code != 0 || stderr != "" || stdout != string(config.Schema()) || !json.Valid([]byte(stdout)) {
+		t.Errorf("%d, %s", code, stderr)
+	}
+	if code, _, stderr := checked(t, nil, "schema", "now"); code != 2 || stderr == "" {
+		t.Errorf("with an argument: %d, %s", code, stderr)
+	}
+}

@@ -1,0 +1,185 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"wswarden/policies"
+)
+
+// doubt returns what a file is wrong to say although it could be done: what has no
+// effect, or not the one that whoever wrote it must have had in mind. Validate does
+// not ask for it.
+//
+// Every default may be written down: none of them is in doubt by itself.
+func (c *Config) doubt(known Problems) Problems {
+	v := validator{slices.Clip(known)}
+	v.sockets(c)
+	v.order(c.Policies)
+	for i, p := range c.Policies {
+		key := fmt.Sprintf("policies[%d]", i)
+		v.beat(key+".heartbeat", p.Heartbeat.Interval, p.Heartbeat.Timeout, policies.Default().Heartbeat.Timeout)
+		v.beat(key+".upstream_heartbeat", p.UpstreamHeartbeat.Interval, p.UpstreamHeartbeat.Timeout, policies.Default().UpstreamHeartbeat.Timeout)
+		v.ages(key, p)
+		v.sizes(key, p)
+		v.paces(key+".handshakes", p.Handshakes)
+		v.excesses(key, p)
+		if slices.Contains(p.Subscriptions.Deny, "*") {
+			v.wrong(fmt.Sprintf("%s.subscriptions.deny[%d]", key, slices.Index(p.Subscriptions.Deny, "*")), "* denies every topic; write fewer, or allow: with those that are meant")
+		}
+		v.unused(key+".release.webhook", p.Release.Webhook)
+	}
+	return v.problems[len(known):]
+}
+
+// follows reports whether a problem of one of the keys is known, from which another
+// would only follow.
+func (v *validator) follows(keys ...string) bool {
+	return slices.ContainsFunc(keys, func(key string) bool { return v.problems.cover(key) || v.problems.touch(key) })
+}
+
+// order finds policies that no handshake meets, as those above them take them all.
+func (v *validator) order(list []policies.Policy) {
+	var above []int // of which the match is known
+	for j, p := range list {
+		key := fmt.Sprintf("policies[%d].match", j)
+		if v.follows(key) {
+			continue
+		}
+		covers := func(i int) bool { return list[i].Match.Covers(p.Match) }
+		if at := slices.IndexFunc(above, covers); at < 0 {
+			above = append(above, j)
+		} else if first := above[at]; p.Match.Covers(list[first].Match) {
+			v.wrong(key, "selects nothing, as policies[%d] (%s) comes first and selects the same; write another match, or one policy instead of both", first, plain(list[first].Name))
+		} else {
+			v.wrong(key, "selects nothing, as policies[%d] (%s) comes first and selects all of it; move this policy above that one", first, plain(list[first].Name))
+		}
+	}
+}
+
+// sockets finds addresses of which only one can be listened on, and an upstream that
+// is wswarden itself.
+func (v *validator) sockets(c *Config) {
+	for i, l := range c.Listeners {
+		key := fmt.Sprintf("listeners[%d].address", i)
+		for j, other := range c.Listeners[:i] {
+			if overlap(l.Address, other.Address) && !v.follows(fmt.Sprintf("listeners[%d]", j)) {
+				v.wrong(key, "%s and listeners[%d], %s, cannot both be listened on; remove one", l.Address, j, other.Address)
+			}
+		}
+		if overlap(c.Admin.Address, l.Address) && !v.follows(key) {
+			v.wrong("admin.address", "%s and listeners[%d], %s, cannot both be listened on; use another port", c.Admin.Address, i, l.Address)
+		}
+		if overlap(c.Upstream.Address(), l.Address) && !v.follows(key) {
+			v.wrong("upstream.url", "%s is reached at listeners[%d], %s, of wswarden itself; change one of them", plain(c.Upstream.URL), i, l.Address)
+		}
+	}
+	if overlap(c.Upstream.Address(), c.Admin.Address) && !v.follows("admin.address") {
+		v.wrong("upstream.url", "%s is admin.address of wswarden itself; change one of them", plain(c.Upstream.URL))
+	}
+}
+
+// overlap reports whether what is sent to one address may reach the other. Names
+// other than localhost are not looked up.
+func overlap(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	if errA != nil || errB != nil || portA != portB || strings.Trim(portA, "0") == "" {
+		return false
+	}
+	if strings.EqualFold(hostA, hostB) {
+		return true
+	}
+	ipA, ipB := ipOf(hostA), ipOf(hostB)
+	own := func(ip netip.Addr) bool { return ip.IsLoopback() || ip.IsUnspecified() }
+	return own(ipA) && own(ipB) && (ipA == ipB || ipA.IsUnspecified() || ipB.IsUnspecified()) &&
+		(ipA.Is4() == ipB.Is4() || ipA == netip.IPv6Unspecified() || ipB == netip.IPv6Unspecified())
+}
+
+// ipOf is not valid for a name. No host at all is every interface, as :: is.
+func ipOf(host string) netip.Addr {
+	switch {
+	case host == "":
+		return netip.IPv6Unspecified()
+	case strings.EqualFold(host, "localhost"):
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	ip, _ := netip.ParseAddr(host)
+	return ip.Unmap()
+}
+
+func (v *validator) beat(key string, interval, timeout, usual time.Duration) {
+	switch {
+	case v.follows(key+".interval", key+".timeout") || timeout == usual || timeout <= 0:
+	case interval <= 0:
+		v.wrong(key+".timeout", "%s has no effect without pings; write an interval such as 30s, or remove it", duration(timeout))
+	case timeout > interval:
+		v.wrong(key+".timeout", "%s is longer than the interval, and no ping is sent while one waits for its answer; write %s or less, or a longer interval", duration(timeout), duration(interval))
+	}
+}
+
+// ages finds limits of time that another one leaves nothing to.
+func (v *validator) ages(key string, p policies.Policy) {
+	age := p.Lifetime.Max
+	for _, rule := range []struct {
+		key string
+		d   time.Duration
+	}{{key + ".idle.timeout", p.Idle.Timeout}, {key + ".first_message.timeout", p.FirstMessage.Timeout}} {
+		if age > 0 && rule.d >= age && !v.follows(key+".lifetime.max") {
+			v.wrong(rule.key, "%s has no effect, as lifetime.max ends sessions at %s; write less, or a longer lifetime", duration(rule.d), duration(age))
+		}
+	}
+}
+
+// sizes finds a limit on messages that their reading has a narrower one for.
+func (v *validator) sizes(key string, p policies.Policy) {
+	most, read := p.Messages.MaxBytes, p.Inspect.MaxBytes
+	if p.Reads() && p.Inspect.Oversize == policies.OversizeClose && most > read && !v.follows(key+".inspect", key+".dialect") {
+		v.wrong(key+".messages.max_bytes", "%s has no effect, as messages are read and none may be longer than inspect.max_bytes, %s; write less, or a larger inspect.max_bytes", size(most), size(read))
+	}
+}
+
+func (v *validator) paces(key string, h policies.Handshakes) {
+	if h.TotalRate > 0 && h.PerIPRate > h.TotalRate && !v.follows(key+".total_rate") {
+		v.wrong(key+".per_ip_rate", "%v has no effect, as total_rate is %v; write less, or a higher total_rate", h.PerIPRate, h.TotalRate)
+	}
+	if h.TotalBurst > 0 && h.Burst > h.TotalBurst && !v.follows(key+".total_burst") {
+		v.wrong(key+".burst", "%d has no effect, as total_burst is %d; write less, or a larger total_burst", h.Burst, h.TotalBurst)
+	}
+}
+
+// excesses finds what is to become of what exceeds limits that there are not.
+func (v *validator) excesses(key string, p policies.Policy) {
+	s, c := p.Subscriptions, p.Connections
+	for _, rule := range []struct {
+		section  string
+		got, def policies.Excess
+		limited  bool
+		limits   string
+	}{
+		{"messages", p.Messages.OnExcess, policies.ExcessClose, p.Messages.Limited(), "rate: or bytes_per_second:"},
+		{"connections", c.OnExcess, policies.ExcessReject, c.Max > 0 || c.PerIP > 0 || c.PerIdentity > 0, "max:, per_ip: or per_identity:"},
+		{"subscriptions", s.OnExcess, policies.ExcessReject, s.Max > 0 || s.MaxPerTopic > 0 || len(s.Allow) > 0 || len(s.Deny) > 0, "max:, max_per_topic:, allow: or deny:"},
+	} {
+		if rule.got != rule.def && !rule.limited && !v.follows(key+"."+rule.section) {
+			v.wrong(key+"."+rule.section+".on_excess", "%s has no effect without a limit; write %s, or remove it", plain(string(rule.got)), rule.limits)
+		}
+	}
+}
+
+func (v *validator) unused(key string, w policies.Webhook) {
+	usual := policies.Default().Release.Webhook
+	if w.URL != "" || v.follows(key) {
+		return
+	}
+	if w.Timeout != usual.Timeout {
+		v.wrong(key+".timeout", "%s has no effect without a url; write one such as https://example.com/sessions, or remove it", duration(w.Timeout))
+	}
+	if w.Attempts != usual.Attempts {
+		v.wrong(key+".attempts", "%d has no effect without a url; write one such as https://example.com/sessions, or remove it", w.Attempts)
+	}
+}

@@ -1,0 +1,85 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"net"
+	"net/netip"
+
+	"github.com/valyala/fasthttp"
+
+	"wswarden/config"
+	"wswarden/policies"
+)
+
+// Expected is what a handshake would meet, as far as its head decides that.
+type Expected struct {
+	// Host, Path and Origin as they are compared with a policy's match. An empty
+	// Origin: there is none.
+	Host, Path, Origin string
+	// Status of the answer, and the Reason for it. Zero: the handshake would go on to
+	// the policy's rates and limits, and then to upstream.
+	Status int
+	Reason string
+	// Policy that it falls under; nil: none, or it is refused before one is sought.
+	Policy *policies.Policy
+	// OwnHosts are those from which an Origin is always admitted.
+	OwnHosts []string
+	// OriginAdmitted by the policy; true without an Origin.
+	OriginAdmitted bool
+	// Identity as logs know it; empty if none is found.
+	Identity string
+	// IdentityDoubtful: upstream could find another one than wswarden does.
+	IdentityDoubtful bool
+}
+
+// Expect tells what a handshake would meet under a valid configuration, by its head
+// and the address from which it comes.
+func Expect(c *config.Config, head []byte, from netip.Addr) (e Expected) {
+	var server fasthttp.Server
+	configureServer(&server)
+	var ctx fasthttp.RequestCtx
+	ctx.Init(&fasthttp.Request{}, net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0)), nil)
+	if server.DisableHeaderNamesNormalizing {
+		ctx.Request.Header.DisableNormalizing()
+	}
+	refused := func(err error) Expected {
+		why := malformed("malformed head") // as fasthttp answers
+		errors.As(err, &why)
+		e.Status, e.Reason = why.status, why.reason
+		return e
+	}
+	if err := ctx.Request.Header.Read(bufio.NewReaderSize(bytes.NewReader(head), server.ReadBufferSize)); err != nil {
+		return refused(err)
+	}
+	e.Host, e.Path = string(ctx.Host()), string(ctx.Path())
+	checked, err := checkRequestHead(&ctx.Request.Header, true)
+	if err != nil {
+		return refused(err)
+	}
+	wish, err := readWish(&ctx.Request.Header)
+	if err != nil {
+		return refused(err)
+	}
+	e.Origin = string(wish.origin)
+	if e.Policy = (&Server{config: c}).policyFor(&ctx, e.Origin); e.Policy == nil {
+		return refused(errNoPolicy)
+	}
+
+	peer := newPeer(&ctx, c.TrustedProxies)
+	e.OwnHosts = checked.hosts(peer)
+	e.OriginAdmitted = e.Policy.Origins.Admits(e.Origin, e.OwnHosts...)
+	rule := e.Policy.Connections.Identity
+	_, identified := identityOf(&ctx, &checked, peer, &rule)
+	rule.Required = false
+	id, certain := identityOf(&ctx, &checked, peer, &rule)
+	e.Identity, e.IdentityDoubtful = (&admission{identity: id}).identityText(), !certain
+	switch {
+	case !e.OriginAdmitted:
+		e.Status, e.Reason = policies.RefusedOrigin.Status(), policies.RefusedOrigin.Reason()
+	case !identified:
+		e.Status, e.Reason = policies.RefusedIdentity.Status(), policies.RefusedIdentity.Reason()
+	}
+	return e
+}

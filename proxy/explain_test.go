@@ -1,0 +1,63 @@
+package proxy
+
+import (
+	"net/netip"
+	"testing"
+
+	"wswarden/config"
+)
+
+// What is expected of a handshake is what a server does with it.
+func TestExpect(t *testing.T) {
+	t.Parallel()
+	c, err := config.Parse("w.yaml", []byte(`
+upstream: { url: http://127.0.0.1:5000 }
+trusted_proxies: [10.0.0.0/8]
+policies:
+  - name: admin
+    match: { path: /admin/** }
+    connections: { identity: { from: query, name: token, required: true } }
+  - name: pages
+    match: { origin: ["*.example.com"] }
+    origins: { allow: ["https://*.example.com"] }
+  - name: own
+    match: { host: [own.org] }
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+	for _, tt := range []struct {
+		target, headers, from string
+		path, policy          string
+		status                int
+		reason                string
+		identified            bool
+	}{
+		{"/admin/x?token=a", "Host: a\r\n", "127.0.0.1", "/admin/x", "admin", 0, "", true},
+		{"/x/../%61dmin//x?token=a", "Host: a\r\n", "127.0.0.1", "/admin/x", "admin", 0, "", true},
+		{"/admin/", "Host: a\r\n", "127.0.0.1", "/admin/", "admin", 403, "no identity, or more than one", false},
+		{"/admin?token=a&token=b", "Host: a\r\n", "127.0.0.1", "/admin", "admin", 403, "no identity, or more than one", true},
+		{"/", "Host: own.org\r\norigin: https://evil.org\r\n", "127.0.0.1", "/", "own", 403, "origin not allowed", false},
+		{"/", "Host: OWN.org:80\r\nOrigin: https://own.org\r\n", "127.0.0.1", "/", "own", 0, "", false},
+		{"/", "Host: own.org\r\nX-Forwarded-Host: evil.org\r\nOrigin: https://evil.org\r\n", "127.0.0.1", "/", "own", 403, "origin not allowed", false},
+		{"/", "Host: own.org\r\nX-Forwarded-Host: front.org\r\nOrigin: https://front.org\r\n", "10.1.2.3", "/", "own", 0, "", false},
+		{"/", "Host: b\r\nOrigin: https://a.example.com\r\n", "127.0.0.1", "/", "pages", 0, "", false},
+		{"/", "Host: b\r\n", "127.0.0.1", "/", "", 404, "no policy for this WebSocket", false},
+		{"/", "Host: b\r\nHost: c\r\n", "127.0.0.1", "", "", 400, "malformed head", false},
+		{"/", "Host: b\r\nOrigin: a\r\nOrigin: b\r\n", "127.0.0.1", "/", "", 400, "handshake with more than one Origin", false},
+	} {
+		e := Expect(c, []byte("GET "+tt.target+" HTTP/1.1\r\n"+tt.headers+upgrade+"\r\n"), netip.MustParseAddr(tt.from))
+		policy := ""
+		if e.Policy != nil {
+			policy = e.Policy.Name
+		}
+		if e.Path != tt.path || policy != tt.policy || e.Status != tt.status || e.Reason != tt.reason ||
+			(e.Identity != "" || e.IdentityDoubtful) != tt.identified {
+			t.Errorf("%s with %q: %+v under %q", tt.target, tt.headers, e, policy)
+		}
+	}
+	if e := Expect(c, []byte("GET\r\n\r\n"), netip.Addr{}); e.Status != 400 {
+		t.Errorf("a head that is none: %+v", e)
+	}
+}
