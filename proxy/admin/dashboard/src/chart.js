@@ -61,9 +61,11 @@ export class Chart {
     this.#curves = this.#options.read(points);
     const shape = this.#curves.map((c) => c.key).join();
     if (!this.#plot || shape !== this.#shape) this.#begin();
+    const data = this.#data();
+    const first = data[0][0] ?? now; // a page that has just been opened shows a minute
     this.#plot.batch(() => {
-      this.#plot.setData(this.#data(), false);
-      this.#plot.setScale('x', { min: now - span, max: now });
+      this.#plot.setData(data, false);
+      this.#plot.setScale('x', { min: Math.min(now - 60, Math.max(now - span, first)), max: now });
     });
     this.#tell();
   }

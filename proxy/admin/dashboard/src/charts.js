@@ -86,7 +86,7 @@ const charts = [
     least: 1024,
     base: 1024,
   },
-  { id: 'limits', title: 'Limit hits per second', wide: true, height: 156, read: hits, text: rate, axis: compact, empty: 'No limit was hit in these five minutes.' },
+  { id: 'limits', title: 'Limit hits per second', wide: true, height: 156, read: hits, text: rate, axis: compact, empty: 'No limit was hit since this page was opened, or for five minutes.' },
   {
     id: 'loops',
     title: 'Loops',

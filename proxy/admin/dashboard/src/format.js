@@ -32,6 +32,7 @@ export function duration(seconds) {
 // roundTrip is that of a ping, or another short time.
 export function roundTrip(seconds) {
   const ms = seconds * 1000;
+  if (ms > 0 && ms < 0.995) return whole.format(ms * 1000) + ' µs';
   if (ms < 99.95) return tenths.format(ms) + ' ms';
   return ms < 9999.5 ? whole.format(ms) + ' ms' : duration(seconds);
 }
