@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -122,7 +123,7 @@ func versionCommand() *cobra.Command {
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), "wswarden", proxy.Version())
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "wswarden", proxy.Version(), runtime.Version())
 			return err
 		},
 	}

@@ -68,7 +68,7 @@ func (c *clientConn) Close() error {
 	return c.TCPConn.Close()
 }
 
-// isShortage reports whether accept(2) may succeed later.
+// isShortage reports whether accept(2), or a dial, may succeed once sessions have ended.
 func isShortage(err error) bool {
 	for _, errno := range [...]syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
 		if errors.Is(err, errno) {

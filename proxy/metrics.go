@@ -32,6 +32,7 @@ type metrics struct {
 	// What the log has been told of each.
 	toldHits     map[policies.Limit]*told
 	toldRefusals map[policies.Refusal]*told
+	toldFailures *told // of upstream
 }
 
 // The modes of a policy.
@@ -40,8 +41,8 @@ const modeEnforce = "enforce"
 var (
 	// A zombie of a mobile network lives minutes, a browser's tab days.
 	durationBuckets = []float64{1, 10, 60, 300, 1800, 3600, 4 * 3600, 12 * 3600, 24 * 3600, 3 * 24 * 3600}
-	// From the next room to a train in a tunnel.
-	pingBuckets    = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+	// From the same machine to a train in a tunnel.
+	pingBuckets    = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 	releaseBuckets = []float64{.001, .01, .1, .5, 1, 2.5, 5, 10}
 	// A millisecond is what operators' questions may cost.
 	lagBuckets = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1}
@@ -83,6 +84,7 @@ func (s *Server) newMetrics() map[*policies.Policy]*metrics {
 			turnedAway:   make(map[policies.Refusal]prometheus.Counter),
 			toldHits:     make(map[policies.Limit]*told),
 			toldRefusals: make(map[policies.Refusal]*told),
+			toldFailures: new(told),
 		}
 		m.pings.client = pings.WithLabelValues(name, sideClient)
 		m.pings.upstream = pings.WithLabelValues(name, sideUpstream)

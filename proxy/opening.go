@@ -6,6 +6,7 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -49,6 +50,7 @@ type opening struct {
 }
 
 var (
+	errExhausted   = &refusal{fasthttp.StatusServiceUnavailable, "no descriptor is left for another session"}
 	errUnreachable = &refusal{fasthttp.StatusBadGateway, "upstream is not reachable"}
 	errNotTaken    = &refusal{fasthttp.StatusGatewayTimeout, "upstream did not take the connection in time"}
 	errNotAnswered = &refusal{fasthttp.StatusGatewayTimeout, "upstream did not answer in time"}
@@ -92,6 +94,10 @@ func (o *opening) dial(err error) {
 			o.Ready() // on the same machine it is connected by now
 			return
 		}
+	}
+	if isShortage(err) {
+		o.fail(errExhausted, fmt.Errorf("%w: each session needs two; raise ulimit -n", err))
+		return
 	}
 	o.fail(errUnreachable, err)
 }
@@ -303,17 +309,34 @@ func (o *opening) fail(refused, cause error) {
 		o.answerBy(func(*answered) error {
 			var not *notAdmitted
 			if !errors.As(refused, &not) {
-				o.server.log.Warn("handshake failed", "client", o.admission.client, "reason", refused, "error", cause)
+				o.tellFailed(refused, cause)
 			}
 			return refused
 		})
 	}()
 }
 
+// tellFailed has a failure in the log: one in a second of each policy, as all clients
+// come back while upstream is down.
+func (o *opening) tellFailed(refused, cause error) {
+	a := o.admission
+	untold, now := a.kind.toldFailures.tell()
+	if !now {
+		return
+	}
+	about := []any{"session", api.ID(a.id).String(), "policy", a.kind.policy.Name, "address", a.client.String(), "reason", refused.Error()}
+	if cause != nil {
+		about = append(about, "error", cause.Error())
+	}
+	o.server.log.Warn("handshake failed", append(about, "others_since", untold)...)
+}
+
 // count counts what upstream has made of the opening, and ends its trace.
 func (o *opening) count(failed error) {
 	dials, handshakes := o.server.forwarder.dials, o.server.handshakes
 	switch failed {
+	case errExhausted:
+		dials.count(dialExhausted)
 	case errUnreachable:
 		dials.count(dialRefused)
 	case errNotTaken:

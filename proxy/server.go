@@ -152,7 +152,7 @@ func (s *Server) bind() error {
 		Log:       s.log,
 	})
 	if err != nil {
-		return fmt.Errorf("admin.address: %w", err)
+		return fmt.Errorf("admin.address: %w; it is another one with WSWARDEN_ADMIN_ADDRESS, or none if that is empty", err)
 	}
 	s.admin = a
 	return nil

@@ -23,11 +23,14 @@ const (
 	dialTimeout
 	// dialUnresolved: upstream's name has no address.
 	dialUnresolved
+	// dialExhausted: wswarden itself has no descriptor or memory left for it, which says
+	// nothing of upstream.
+	dialExhausted
 
 	dialOutcomes // how many there are
 )
 
-var dialOutcomeNames = [dialOutcomes]string{"connected", "refused", "timeout", "unresolved"}
+var dialOutcomeNames = [dialOutcomes]string{"connected", "refused", "timeout", "unresolved", "exhausted"}
 
 // dialOutcomeOf returns that of a net.Dialer's answer.
 func dialOutcomeOf(err error) dialOutcome {
@@ -35,6 +38,8 @@ func dialOutcomeOf(err error) dialOutcome {
 	switch {
 	case err == nil:
 		return dialConnected
+	case isShortage(err):
+		return dialExhausted
 	case errors.As(err, &name):
 		return dialUnresolved
 	case timedOut(err):
@@ -71,9 +76,11 @@ func newDials(registry prometheus.Registerer) *dials {
 // count counts a dial that has come to an end.
 func (d *dials) count(outcome dialOutcome) {
 	d.counts[outcome].Inc()
-	if outcome == dialConnected {
+	switch outcome {
+	case dialConnected:
 		d.up.Set(1)
-	} else {
+	case dialExhausted:
+	default:
 		d.up.Set(0)
 	}
 }

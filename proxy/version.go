@@ -18,5 +18,5 @@ func Version() string {
 			v += " " + s.Value
 		}
 	}
-	return v + " " + info.GoVersion
+	return v
 }

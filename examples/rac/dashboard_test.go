@@ -93,6 +93,7 @@ func (b *browser) shot(file string) {
 // While the clients come and go, an operator sees zombies end on the dashboard, finds
 // one session among the others, and ends it with a click: its client is told so.
 func TestOperatorEndsASessionOnTheDashboard(t *testing.T) {
+	t.Parallel()
 	backend, err := start(roleBackend, "0s")
 	if err != nil {
 		t.Fatal(err)
