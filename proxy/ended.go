@@ -27,7 +27,7 @@ func (s *Server) ended(e *session) {
 	k.duration.Observe(float64(ending.Duration))
 	k.released[e.ending.outcome].Observe(float64(ending.Release))
 	k.unsubscribed.Add(float64(ending.Unsubscribed))
-	k.left.Add(float64(ending.Subscriptions - ending.Unsubscribed))
+	k.left.Add(float64(max(0, ending.Subscriptions-ending.Unsubscribed)))
 	s.events.tell(e.event(api.EventEnded, func(event *api.Event) { event.Ending = ending }))
 	if trace := e.admission.trace; trace != nil {
 		trace.Ended(s.wall(e.ending.at), s.wall(e.worker.loop.Now()), e.admission.identityText(), ending)

@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"fmt"
-	"runtime"
 	"time"
 
 	"wswarden/policies"
@@ -44,7 +43,7 @@ func (s *Server) prepareKinds() error {
 		k := &kind{
 			metrics: counters[policy],
 			policy:  policy,
-			tallies: make([]tally, runtime.GOMAXPROCS(0)),
+			tallies: make([]tally, s.loops),
 			dialect: dialect,
 			webhook: s.reporter.Hook(policy.Name, policy.Release.Webhook),
 

@@ -79,12 +79,14 @@ func (o operator) find(ctx context.Context, id api.ID, visit func(*session)) (fo
 
 // Session implements admin.Source.
 func (o operator) Session(ctx context.Context, id api.ID) (d api.Detail, found bool) {
-	// The loop only copies the topics: there may be thousands.
+	// The loop only copies: topics may be thousands, and rules may be asked as often.
 	var topics topicTexts
+	var outlook outlook
 	found = o.find(ctx, id, func(s *session) {
-		d = s.detail()
+		d, outlook = s.detail(), s.outlook()
 		topics.add(s)
 	})
+	d.Next = outlook.next()
 	d.SubscribedTo = make([]api.Subscription, len(topics.list))
 	for i, topic := range topics.all() {
 		d.SubscribedTo[i] = api.Subscription{Topic: string(topic), State: string(topics.list[i].state)}
@@ -119,7 +121,7 @@ func (o operator) End(ctx context.Context, f api.Filter, code uint16, reason str
 // kill has the session end as soon as no message is under way; false: it ends
 // already.
 func (s *session) kill(code uint16, reason string) bool {
-	if s.cause != policies.NoCause || s.finishing {
+	if s.ends() {
 		return false
 	}
 	s.ending.reason = reason
@@ -184,8 +186,8 @@ func (s *session) describe(row *api.Session) {
 	}
 }
 
-// detail is all that there is to say of the session, but for what it is subscribed to. It is called on the loop, by a
-// scan.
+// detail is all that there is to say of the session, but for what it is subscribed to
+// and what comes next. It is called on the loop, by a scan.
 func (s *session) detail() (d api.Detail) {
 	s.describe(&d.Session)
 	at := func(m policies.Moment) *time.Time {
@@ -209,29 +211,57 @@ func (s *session) detail() (d api.Detail) {
 		Resumes:       at(s.resumeAt),
 	}
 	d.ClientPings, d.UpstreamPings = s.client.trips.forAPI(), s.upstream.trips.forAPI()
-	d.Next = []api.Forecast{}
-	if s.cause != policies.NoCause || s.finishing {
+	if s.ends() {
 		d.Times.Deadline = at(s.deadline)
-		return d
-	}
-	now := s.worker.present.now
-	f.Pressure = s.worker.pressure
-	forecasts := s.policy.Forecasts(f, now)
-	if s.drainAt != policies.Never {
-		verdict := policies.Verdict{Action: policies.End, Cause: policies.Drain, Code: s.worker.server.config.Drain.CloseCode}
-		forecasts = append(forecasts, policies.Forecast{Rule: "drain", Verdict: verdict, At: s.drainAt})
-	}
-	for _, forecast := range forecasts {
-		d.Next = append(d.Next, s.forAPI(forecast, now))
 	}
 	return d
 }
 
-func (s *session) forAPI(forecast policies.Forecast, now policies.Moment) api.Forecast {
+// ends reports whether the session ends already.
+func (s *session) ends() bool { return s.cause != policies.NoCause || s.finishing }
+
+// outlook is what is needed to tell what comes next for a session. The zero outlook is
+// that of one that ends already.
+type outlook struct {
+	present present
+	policy  *policies.Policy // nil: it ends
+	facts   policies.Facts
+	drain   policies.Forecast // the zero Forecast: none is under way
+}
+
+// outlook is called on the loop, by a scan.
+func (s *session) outlook() outlook {
+	if s.ends() {
+		return outlook{}
+	}
+	o := outlook{present: s.worker.present, policy: s.policy, facts: s.facts}
+	o.facts.Pressure = s.worker.pressure
+	if s.drainAt != policies.Never {
+		verdict := policies.Verdict{Action: policies.End, Cause: policies.Drain, Code: s.worker.server.config.Drain.CloseCode}
+		o.drain = policies.Forecast{Rule: "drain", Verdict: verdict, At: s.drainAt}
+	}
+	return o
+}
+
+// next is what each rule would say if nothing happened before. It may take a while.
+func (o *outlook) next() []api.Forecast {
+	next := []api.Forecast{}
+	if o.policy == nil {
+		return next
+	}
+	for _, forecast := range append(o.policy.Forecasts(&o.facts, o.present.now), o.drain) {
+		if forecast.Verdict.Action != policies.Nothing {
+			next = append(next, o.present.forecast(forecast))
+		}
+	}
+	return next
+}
+
+func (p present) forecast(forecast policies.Forecast) api.Forecast {
 	f := api.Forecast{
 		Rule: forecast.Rule,
-		At:   s.worker.present.began.Add(forecast.At),
-		In:   api.InSeconds(max(0, forecast.At-now)),
+		At:   p.began.Add(forecast.At),
+		In:   api.InSeconds(max(0, forecast.At-p.now)),
 	}
 	switch forecast.Verdict.Action {
 	case policies.PingClient:

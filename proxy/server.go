@@ -46,6 +46,7 @@ type Server struct {
 	resolver  resolver
 	admin     *admin.Server // nil: off
 	journal   *journal
+	loops     int // how many workers there are
 	events    *events
 	tracer    *tracing.Tracer           // nil: off
 	next      atomic.Uint32             // the worker for the next session
@@ -78,7 +79,7 @@ func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
 }
 
 func newServer(cfg *config.Config, log *slog.Logger, newLoop func() (*evloop.Loop, error)) (*Server, error) {
-	s := &Server{config: cfg, journal: newJournal(log.Handler()), events: newEvents(), asked: make(chan struct{})}
+	s := &Server{config: cfg, journal: newJournal(log.Handler()), loops: runtime.GOMAXPROCS(0), events: newEvents(), asked: make(chan struct{})}
 	s.askDrain = sync.OnceFunc(func() { close(s.asked) })
 	s.log = slog.New(s.journal)
 	s.resolver.address = cfg.Upstream.Address()
@@ -110,7 +111,7 @@ func newServer(cfg *config.Config, log *slog.Logger, newLoop func() (*evloop.Loo
 		s.close()
 		return nil, err
 	}
-	for number := range runtime.GOMAXPROCS(0) {
+	for number := range s.loops {
 		w, err := newWorker(s, number, newLoop)
 		if err != nil {
 			s.close()
