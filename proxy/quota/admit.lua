@@ -1,14 +1,17 @@
--- Seats a lease under every limit, or under none: Memory.seat for all replicas.
+-- Seats a lease under every limit, or under none: Memory.admit, and Memory.Seat, for
+-- all replicas.
 --
 -- KEYS: for each limit the row of leases by when they expire, in ms, and the row
 -- of the same leases by age, in µs, of which zero is a lease that is ending.
--- ARGV: the lease, how long it lasts in ms, whether the oldest gives way, until when
--- in µs the answer is waited for, and each limit's maximum.
+-- ARGV: the lease, how long it lasts in ms, what to do where a limit is full
+-- (reject; evict, the oldest gives way; overfill), until when in µs the answer is
+-- waited for, and each limit's maximum.
 --
--- Returns {0, index of the limit that is full}; {1, age, then for each lease that
--- has to go: its name, ms until it expires}; {2} if the lease had been seated
--- before; or {3, the time in µs} if nobody waits any more, as Redis stood still.
-local me, lasts, evict = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1'
+-- Returns {0, index of the limit that is full}; {1, age, how many are under each
+-- limit with it that are not ending, then for each lease that has to go: its name,
+-- ms until it expires}; {2} if the lease had been seated before; or {3, the time in
+-- µs} if nobody waits any more, as Redis stood still.
+local me, lasts, full = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
@@ -20,7 +23,7 @@ if age > tonumber(ARGV[4]) then return {3, number(age)} end
 if redis.call('ZSCORE', KEYS[1], me) then return {2} end
 
 -- First all is decided, then all is done.
-local before, left = {}, {}
+local before, left, kept = {}, {}, {}
 for i = 1, #KEYS / 2 do
   local row, ages = KEYS[2 * i - 1], KEYS[2 * i]
   repeat
@@ -31,7 +34,11 @@ for i = 1, #KEYS / 2 do
     end
   until #expired < 1000
 
-  local excess = redis.call('ZCARD', row) + 1 - tonumber(ARGV[4 + i])
+  local n = redis.call('ZCARD', row)
+  kept[i] = n - redis.call('ZCOUNT', ages, 0, 0) -- who has no age is not ending
+  -- One goes for a newcomer, also where there are more than may be.
+  local excess = n + 1 - math.max(tonumber(ARGV[4 + i]), kept[i])
+  if full == 'overfill' then excess = 0 end
   if excess > 0 then
     for _, goes in ipairs(before) do
       -- Who has to go for another limit's sake goes here as well.
@@ -43,7 +50,7 @@ for i = 1, #KEYS / 2 do
     for j = 1, #oldest, 2 do
       local goes = oldest[j]
       if excess > 0 and not left[goes] then
-        if tonumber(oldest[j + 1]) > 0 and not evict then return {0, i - 1} end
+        if tonumber(oldest[j + 1]) > 0 and full == 'reject' then return {0, i - 1} end
         left[goes] = number((redis.call('ZSCORE', row, goes) or now) - now)
         table.insert(before, goes)
         excess = excess - 1
@@ -56,6 +63,13 @@ end
 
 local replica = string.sub(me, 1, 16)
 local reply = {1, number(age)}
+for i = 1, #KEYS / 2 do
+  -- Their replica says so later: the next one to come must not go for the same lease.
+  for _, goes in ipairs(before) do
+    kept[i] = kept[i] - redis.call('ZADD', KEYS[2 * i], 'XX', 'CH', 0, goes)
+  end
+  table.insert(reply, kept[i] + 1)
+end
 for _, goes in ipairs(before) do
   table.insert(reply, goes)
   table.insert(reply, left[goes])

@@ -25,13 +25,26 @@ func benchLimits(i int64) []Limit {
 
 // An admission under three limits, and the lease given back.
 func BenchmarkAdmit(b *testing.B) {
-	admit := func(b *testing.B, store Store) {
+	benchmarkStores(b, func(s Store, limits []Limit) (*Lease, error) {
+		return s.Admit(b.Context(), nobody{}, limits, true)
+	})
+}
+
+// A seat under three limits, given back.
+func BenchmarkSeat(b *testing.B) {
+	benchmarkStores(b, func(s Store, limits []Limit) (*Lease, error) {
+		return s.Seat(nobody{}, limits), nil
+	})
+}
+
+func benchmarkStores(b *testing.B, ask func(Store, []Limit) (*Lease, error)) {
+	bench := func(b *testing.B, store Store) {
 		var n atomic.Int64
 		b.ReportAllocs()
 		before := cpu(b)
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
-				l, err := store.Admit(b.Context(), nobody{}, benchLimits(n.Add(1)), true)
+				l, err := ask(store, benchLimits(n.Add(1)))
 				if err != nil {
 					b.Error(err)
 					return
@@ -41,13 +54,13 @@ func BenchmarkAdmit(b *testing.B) {
 		})
 		b.ReportMetric(float64((cpu(b)-before).Nanoseconds())/float64(b.N)/1e3, "µs-cpu/op")
 	}
-	b.Run("memory", func(b *testing.B) { admit(b, NewMemory(time.Second)) })
+	b.Run("memory", func(b *testing.B) { bench(b, NewMemory(time.Second)) })
 	b.Run("redis", func(b *testing.B) {
 		server := startRedis(b)
 		b.SetParallelism(16)
 		store := newReplica(b, server.url(), nil)
 		before := server.cpu(b)
-		admit(b, store)
+		bench(b, store)
 		b.ReportMetric(float64((server.cpu(b)-before).Nanoseconds())/float64(b.N)/1e3, "µs-redis/op")
 		up, _ := store.state()
 		if !up {

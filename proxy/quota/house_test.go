@@ -22,6 +22,8 @@ type house struct {
 
 	mu     sync.Mutex
 	there  map[string]int // by key
+	most   map[string]int // the highest limit that there was
+	sat    map[string]int // how many have sat down, whatever the limit
 	visits []*visit
 	moves  int // how often somebody has come in or left
 }
@@ -42,7 +44,7 @@ type visit struct {
 }
 
 func newHouse(t testing.TB, client redis.UniversalClient, stores ...Store) *house {
-	return &house{t: t, stores: stores, redis: client, there: make(map[string]int)}
+	return &house{t: t, stores: stores, redis: client, there: make(map[string]int), most: make(map[string]int), sat: make(map[string]int)}
 }
 
 // Superseded is Holder's. A second call panics.
@@ -54,9 +56,7 @@ func (h *house) comes(ctx context.Context, n int, name string, evict bool, limit
 		house: h, name: name, store: h.stores[n%len(h.stores)], limits: limits,
 		told: make(chan struct{}), done: make(chan struct{}),
 	}
-	h.mu.Lock()
-	h.visits = append(h.visits, v)
-	h.mu.Unlock()
+	h.enlist(v)
 	go func() {
 		defer close(v.done)
 		v.lease, v.err = v.store.Admit(ctx, v, limits, evict)
@@ -67,6 +67,30 @@ func (h *house) comes(ctx context.Context, n int, name string, evict bool, limit
 	return v
 }
 
+// sits has the store's n-th replica seat a guest.
+func (h *house) sits(n int, name string, limits ...Limit) *visit {
+	v := &visit{house: h, name: name, store: h.stores[n%len(h.stores)], limits: limits, told: make(chan struct{}), done: make(chan struct{})}
+	h.enlist(v)
+	h.mu.Lock()
+	for _, l := range limits {
+		h.sat[l.Key]++
+	}
+	h.mu.Unlock()
+	v.lease = v.store.Seat(v, limits)
+	v.enter()
+	close(v.done)
+	return v
+}
+
+func (h *house) enlist(v *visit) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.visits = append(h.visits, v)
+	for _, l := range v.limits {
+		h.most[l.Key] = max(h.most[l.Key], l.Max)
+	}
+}
+
 func (v *visit) enter() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -74,8 +98,8 @@ func (v *visit) enter() {
 	v.moves++
 	v.entered = v.moves
 	for _, l := range v.limits {
-		if v.house.there[l.Key]++; v.house.there[l.Key] > l.Max {
-			v.t.Errorf("%s makes %d under %s, which has a limit of %d", v.name, v.house.there[l.Key], l.Key, l.Max)
+		if v.house.there[l.Key]++; v.house.there[l.Key] > v.most[l.Key]+v.sat[l.Key] {
+			v.t.Errorf("%s makes %d under %s, where %d may be, and %d sat down", v.name, v.house.there[l.Key], l.Key, v.most[l.Key], v.sat[l.Key])
 		}
 	}
 }
@@ -163,6 +187,44 @@ func (v *visit) stays() {
 		v.t.Errorf("%s was told to go", v.name)
 	default:
 	}
+}
+
+// isAmong: there were so many under each of the guest's limits with it.
+func (v *visit) isAmong(want ...int) *visit {
+	v.t.Helper()
+	for i := range want {
+		if n := v.lease.Among(i); n != want[i] {
+			v.t.Errorf("%s: among %d under limit %d, want %d", v.name, n, i, want[i])
+		}
+	}
+	return v
+}
+
+// exceeds: the limit with that index is the first that the guest exceeds.
+func (v *visit) exceeds(want int) *visit {
+	v.t.Helper()
+	if i := firstExceeded(v.lease); i != want {
+		v.t.Errorf("%s: exceeds limit %d, want %d", v.name, i, want)
+	}
+	return v
+}
+
+// firstExceeded is the index of the first limit that a lease exceeds; -1: none.
+func firstExceeded(l *Lease) int {
+	for i := range l.Seats() {
+		if l.Exceeds(i) {
+			return i
+		}
+	}
+	return -1
+}
+
+func (v *visit) exceedsNone() *visit {
+	v.t.Helper()
+	if i := firstExceeded(v.lease); i >= 0 {
+		v.t.Errorf("%s exceeds limit %d", v.name, i)
+	}
+	return v
 }
 
 // waits: the guest is not admitted as yet.

@@ -22,34 +22,18 @@ type Memory struct {
 // taken over keeps its seat until it goes, so a row may be longer than its limit:
 // the newcomer waits for as many as it is too long by. Whoever of those that are
 // there came last has waited until it was one of as many as may be.
+//
+// There may be more than that who are not ending: by Seat, or since the limit was
+// lowered. The newcomer does not wait for these but for one, in whose place it
+// comes; to have them all go would end the sessions that were to stay.
 type row struct {
 	first, last *seat
 	n           int
+	ending      int // of these n
 }
 
-// seat is a place in a row.
-type seat struct {
-	lease      *Lease
-	key        string
-	row        *row // nil: not seated yet, or given back
-	prev, next *seat
-}
-
-// Lease is a holder's right to be there. It is made by a Store, which alone
-// changes it.
-type Lease struct {
-	holder Holder
-	seats  []seat
-	shared *shared // nil: it is known to this process only
-
-	ending     bool
-	superseded bool // the holder was told
-	given      bool
-	tookOver   bool
-	gone       chan struct{} // closed when the lease is given back; nil: nobody waits for that
-	waits      chan struct{} // closed when it is superseded; nil: it waits for nobody
-	goesFor    *Lease        // the last one for whose sake it may have to go
-}
+// kept is how many seats are those of leases that are not ending.
+func (r *row) kept() int { return r.n - r.ending }
 
 // NewMemory returns an empty store. Takeover bounds how long Admit waits for those
 // whose seat was taken over; it is above zero.
@@ -60,7 +44,7 @@ func NewMemory(takeover time.Duration) *Memory {
 // Admit is Store's.
 func (m *Memory) Admit(ctx context.Context, holder Holder, limits []Limit, evict bool) (*Lease, error) {
 	l := newLease(holder, limits)
-	before, err := m.seat(l, limits, evict)
+	before, err := m.admit(l, limits, evict)
 	if err != nil {
 		return nil, err
 	}
@@ -70,16 +54,8 @@ func (m *Memory) Admit(ctx context.Context, holder Holder, limits []Limit, evict
 	return l, nil
 }
 
-func newLease(holder Holder, limits []Limit) *Lease {
-	l := &Lease{holder: holder, seats: make([]seat, len(limits))}
-	for i, limit := range limits {
-		l.seats[i] = seat{lease: l, key: limit.Key}
-	}
-	return l
-}
-
-// seat seats l, and returns those that it has to wait for.
-func (m *Memory) seat(l *Lease, limits []Limit, evict bool) (before []*Lease, err error) {
+// admit seats l, and returns those that it has to wait for.
+func (m *Memory) admit(l *Lease, limits []Limit, evict bool) (before []*Lease, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	// First all is decided, then all is done.
@@ -88,7 +64,7 @@ func (m *Memory) seat(l *Lease, limits []Limit, evict bool) (before []*Lease, er
 		if r == nil {
 			continue
 		}
-		excess := r.n + 1 - limit.Max
+		excess := r.n + 1 - max(limit.Max, r.kept())
 		for _, goes := range before {
 			if goes.seatIn(r) {
 				excess-- // who has to go for another limit's sake goes here as well
@@ -126,7 +102,29 @@ func (m *Memory) add(l *Lease) {
 		if l.ending {
 			r.toFront(s)
 		}
+		s.among = int32(r.kept())
 	}
+}
+
+// Seat is Store's. It does not block.
+func (m *Memory) Seat(holder Holder, limits []Limit) *Lease {
+	l := newLease(holder, limits)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.add(l)
+	return l
+}
+
+// Reseat is Store's. It does not block.
+func (m *Memory) Reseat(instead *Lease, holder Holder, limits []Limit) *Lease {
+	l := newLease(holder, limits)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if instead != nil {
+		m.give(instead)
+	}
+	m.add(l)
+	return l
 }
 
 // supersede has the holder told that it has to go, and is waited for.
@@ -183,10 +181,6 @@ func (m *Memory) await(ctx context.Context, l *Lease, before []*Lease) error {
 	l.tookOver = true
 	return nil
 }
-
-// TookOver reports whether somebody had to go for the lease: Admit has waited. It may
-// be called by whom Admit has returned to. A nil lease has not.
-func (l *Lease) TookOver() bool { return l != nil && l.tookOver }
 
 // End is Store's.
 func (m *Memory) End(l *Lease) {
@@ -279,19 +273,13 @@ func (m *Memory) remove(s *seat) {
 		return
 	}
 	r.unlink(s)
+	if s.lease.ending {
+		r.ending--
+	}
 	s.row = nil
 	if r.n == 0 {
 		delete(m.rows, s.key)
 	}
-}
-
-func (l *Lease) seatIn(r *row) bool {
-	for i := range l.seats {
-		if l.seats[i].row == r {
-			return true
-		}
-	}
-	return false
 }
 
 func (r *row) append(s *seat) {
@@ -305,8 +293,10 @@ func (r *row) append(s *seat) {
 	r.n++
 }
 
+// toFront has s be the first, as its lease begins to end.
 func (r *row) toFront(s *seat) {
 	r.unlink(s)
+	r.ending++
 	s.prev, s.next = nil, r.first
 	if r.first == nil {
 		r.last = s

@@ -37,9 +37,26 @@ type Store interface {
 	// seat was taken over have given their leases back, so that the new holder
 	// never is there together with them.
 	//
+	// Under a limit there may be more than it allows: by Seat, or since it was
+	// lowered. They stay, and nobody else gets in, or, if evict is set, the oldest
+	// one goes for each newcomer. So Admit never makes more than the limit, or than
+	// there were.
+	//
 	// The error is a *FullError, ErrTakeover, ErrSuperseded, ErrUnavailable, or
 	// the context's. Then nothing has to be given back.
 	Admit(ctx context.Context, holder Holder, limits []Limit, evict bool) (*Lease, error)
+	// Seat seats a new lease under every limit, full or not: nobody is refused or
+	// has to go, and nobody is waited for. The lease tells what Admit would have
+	// met. From then on it counts as any other, and may be superseded by an Admit
+	// that evicts: then it is as old as its Seat.
+	//
+	// It never fails: a store that cannot be asked within its timeout, whatever else
+	// it does then, has this replica count alone.
+	Seat(holder Holder, limits []Limit) *Lease
+	// Reseat is Seat for a holder that has a lease already, under other limits: that
+	// one is given back. No limit under which it had a seat counts it twice, or lets
+	// somebody in meanwhile, as far as this replica knows.
+	Reseat(instead *Lease, holder Holder, limits []Limit) *Lease
 	// End tells that the holder is about to go: the lease no longer keeps anybody
 	// out, but it is still waited for. It never blocks. A nil lease is none.
 	End(*Lease)

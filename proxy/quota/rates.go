@@ -22,9 +22,8 @@ import (
 // addresses than that, each used again sooner than the pace allows, to come out
 // ahead; against those helps a limit for all together.
 type Rates struct {
-	pace   policies.Pace
-	turn   time.Duration // how long a generation is young
-	sweep  atomic.Int64  // the Moment to look at all shards
+	turn   atomic.Int64 // that of the shards, a Duration
+	sweep  atomic.Int64 // the Moment to look at all shards
 	shards [shards]rateShard
 }
 
@@ -33,9 +32,11 @@ type Rates struct {
 // since. A debt of the older generation is worked off when its turn is over.
 type rateShard struct {
 	mu         sync.Mutex
+	pace       policies.Pace
+	turn       time.Duration   // how long a generation is young
 	next       policies.Moment // the turn's end
 	young, old map[uint64]policies.Moment
-	_          [32]byte // a shard has a cache line of its own
+	_          [8]byte // a shard has a cache line of its own
 }
 
 // full is how many entries a generation of a shard has at most: all shards
@@ -44,28 +45,45 @@ const full = 1 << 19 / shards
 
 // NewRates returns a Rates in which nobody owes anything.
 func NewRates(p policies.Pace) *Rates {
-	return &Rates{pace: p, turn: max(time.Second, p.MaxDebt())}
+	r := new(Rates)
+	r.Change(p, 0)
+	return r
+}
+
+// Change has all keep to another pace from now on, and forgets nobody's debt: it is
+// worked off at the moment at which it would have been, but no later than that of
+// one who owes all that the new pace lets anybody owe. So who is refused by a strict
+// pace need not wait for long once it is a loose one, and who has taken little of a
+// loose pace may take what a strict one leaves. A pace that is off forgets all. One
+// Change at a time.
+func (r *Rates) Change(p policies.Pace, now policies.Moment) {
+	turn := max(time.Second, p.MaxDebt())
+	for i := range r.shards {
+		r.shards[i].change(p, turn, now)
+	}
+	r.turn.Store(int64(turn))
+	r.sweep.Store(int64(now)) // it may have been far off
 }
 
 // Take asks whether it may happen once more under key, and returns how long to
 // wait until it may: zero if it may now. A refused take changes nothing. Keys are
 // spread evenly and nobody can guess them, as those of AddressKey.
 func (r *Rates) Take(key uint64, now policies.Moment) (wait time.Duration) {
-	if !r.pace.On() {
-		return 0
-	}
 	r.sweepAt(now)
 	s := &r.shards[key%shards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.turnAt(now, r.turn)
+	if !s.pace.On() {
+		return 0
+	}
+	s.turnAt(now)
 
 	owed, isYoung := s.young[key]
 	isOld := false
 	if !isYoung {
 		owed, isOld = s.old[key]
 	}
-	after, wait := r.pace.Take(owed, now)
+	after, wait := s.pace.Take(owed, now)
 	if wait > 0 {
 		return wait
 	}
@@ -73,7 +91,7 @@ func (r *Rates) Take(key uint64, now policies.Moment) (wait time.Duration) {
 		delete(s.old, key)
 	}
 	if !isYoung && len(s.young) >= full {
-		s.turn(now + r.turn)
+		s.turnOver(now + s.turn)
 	}
 	if s.young == nil {
 		s.young = make(map[uint64]policies.Moment)
@@ -88,7 +106,7 @@ func (r *Rates) Return(key uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if owed, ok := s.young[key]; ok {
-		s.young[key] = r.pace.Return(owed)
+		s.young[key] = s.pace.Return(owed)
 	}
 }
 
@@ -107,32 +125,45 @@ func (r *Rates) Len() (n int) {
 // if only one client comes after it.
 func (r *Rates) sweepAt(now policies.Moment) {
 	due := r.sweep.Load()
-	if int64(now) < due || !r.sweep.CompareAndSwap(due, int64(now+r.turn)) {
+	if int64(now) < due || !r.sweep.CompareAndSwap(due, int64(now)+r.turn.Load()) {
 		return
 	}
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
-		s.turnAt(now, r.turn)
+		s.turnAt(now)
 		s.mu.Unlock()
+	}
+}
+
+func (s *rateShard) change(p policies.Pace, turn time.Duration, now policies.Moment) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.turnAt(now) // by the old pace
+	s.pace, s.turn, s.next = p, turn, min(s.next, now+turn)
+	most := now + p.MaxDebt()
+	for _, debts := range []map[uint64]policies.Moment{s.young, s.old} {
+		for key, owed := range debts {
+			debts[key] = min(owed, most)
+		}
 	}
 }
 
 // turnAt ends the generation's turn when it is over, and the one after that when
 // that is over as well.
-func (s *rateShard) turnAt(now policies.Moment, turn time.Duration) {
+func (s *rateShard) turnAt(now policies.Moment) {
 	if now < s.next {
 		return
 	}
-	if now >= s.next+turn {
+	if now >= s.next+s.turn {
 		s.young = nil
 	}
-	s.turn(now + turn)
+	s.turnOver(now + s.turn)
 }
 
-// turn makes the young generation the old one, and forgets that. A map is left to
+// turnOver makes the young generation the old one, and forgets that. A map is left to
 // the collector, as it would keep its size if it were emptied.
-func (s *rateShard) turn(next policies.Moment) {
+func (s *rateShard) turnOver(next policies.Moment) {
 	s.young, s.old, s.next = nil, s.young, next
 }
 

@@ -64,12 +64,20 @@ func TestRatesForgetNoDebt(t *testing.T) {
 		const keys = 200
 		r := quota.NewRates(pace)
 		owed := map[uint64]policies.Moment{}
+		paces := []policies.Pace{pace, {Rate: pace.Rate * 7, Burst: pace.Burst}, {Rate: pace.Rate / 5, Burst: pace.Burst + 3}}
 		now, refused := policies.Moment(1), 0
 		for range 20_000 {
 			// As much in all as the pace allows to so many, but half of it by a few.
 			now += time.Duration(rand.ExpFloat64() * float64(second) / float64(pace.Rate) / keys)
 			if rand.IntN(500) == 0 {
 				now += rand.N(3 * pace.MaxDebt())
+			}
+			if rand.IntN(300) == 0 {
+				pace = paces[rand.IntN(len(paces))]
+				r.Change(pace, now)
+				for key := range owed {
+					owed[key] = min(owed[key], now+pace.MaxDebt())
+				}
 			}
 			key := rand.N[uint64](keys)
 			if rand.IntN(2) == 0 {
@@ -87,6 +95,103 @@ func TestRatesForgetNoDebt(t *testing.T) {
 		if refused == 0 || refused > 19_000 {
 			t.Errorf("%+v: %d refused: this tests nothing", pace, refused)
 		}
+	}
+}
+
+// With another pace, what is owed stays owed, but nobody owes more than it lets
+// anybody owe.
+func TestRatesChange(t *testing.T) {
+	t.Parallel()
+	const now = 100 * second
+	loose, strict := policies.Pace{Rate: 10, Burst: 20}, policies.Pace{Rate: 0.01, Burst: 2}
+	for _, tt := range []struct {
+		name          string
+		before, after policies.Pace
+		taken         int           // before
+		left          int           // may be taken at once
+		wait          time.Duration // after that
+	}{
+		{"nothing was taken", strict, loose, 0, 20, second / 10},
+		{"the same pace", loose, loose, 15, 5, second / 10},
+		{"stricter, all was taken: two seconds of two hundred", loose, strict, 20, 1, 2 * second},
+		{"stricter, little was taken", loose, strict, 5, 1, second / 2},
+		{"stricter in how many come at once", loose, policies.Pace{Rate: 10, Burst: 5}, 3, 2, second / 10},
+		{"less at once than was taken", loose, policies.Pace{Rate: 10, Burst: 5}, 20, 0, second / 10},
+		{"looser: minutes of debt are two seconds", strict, loose, 2, 0, second / 10},
+		{"looser, for one as well", strict, loose, 1, 0, second / 10},
+		{"looser in how many come at once", loose, policies.Pace{Rate: 10, Burst: 30}, 20, 10, second / 10},
+		{"off", strict, policies.Pace{}, 2, 100, 0},
+		{"on", policies.Pace{}, loose, 100, 20, second / 10},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := quota.NewRates(tt.before)
+			for range tt.taken {
+				r.Take(1, now)
+			}
+			for range 2 { // the second time, nothing changes
+				r.Change(tt.after, now)
+			}
+			for i := range tt.left {
+				if wait := r.Take(1, now); wait != 0 {
+					t.Fatalf("take %d: wait %s", i, wait)
+				}
+			}
+			if wait := r.Take(1, now); wait != tt.wait {
+				t.Errorf("wait %s, want %s", wait, tt.wait)
+			}
+		})
+	}
+}
+
+// A debt that a strict pace would have kept for hours leaves with a loose one.
+func TestRatesChangeLeave(t *testing.T) {
+	t.Parallel()
+	r := quota.NewRates(policies.Pace{Rate: 0.0001, Burst: 2})
+	for key := range uint64(1000) {
+		r.Take(key, 100*second)
+	}
+	r.Change(policies.Pace{Rate: 10, Burst: 20}, 101*second)
+	for _, now := range []policies.Moment{102, 104, 106} {
+		r.Take(7, now*second)
+	}
+	if n := r.Len(); n != 1 {
+		t.Errorf("%d entries, want 1", n)
+	}
+}
+
+// While the pace changes to and fro, no debt is forgotten: all of these paces let
+// anybody owe twenty seconds.
+func TestRatesChangeConcurrently(t *testing.T) {
+	t.Parallel()
+	const goroutines, rounds, now = 4, 3000, 500 * second
+	paces := []policies.Pace{{Rate: 1, Burst: 20}, {Rate: 2, Burst: 40}, {Rate: 0.5, Burst: 10}}
+	r := quota.NewRates(paces[0])
+	var taken atomic.Int64
+	var wg sync.WaitGroup
+	for range goroutines {
+		wg.Go(func() {
+			for range rounds {
+				if r.Take(1, now) == 0 {
+					taken.Add(1)
+				}
+			}
+		})
+	}
+	for i := range rounds / 10 {
+		r.Change(paces[i%len(paces)], now)
+	}
+	wg.Wait()
+	if n := taken.Load(); n < 10 || n > 40 {
+		t.Errorf("%d taken", n)
+	}
+	r.Change(paces[1], now)
+	for r.Take(1, now) == 0 {
+	}
+	if wait := r.Take(1, now+20*second); wait != 0 {
+		t.Errorf("after twenty seconds it waits %s", wait)
+	}
+	if wait := r.Take(2, now); wait != 0 {
+		t.Errorf("another key waits %s", wait)
 	}
 }
 

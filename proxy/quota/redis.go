@@ -161,59 +161,6 @@ func (r *Redis) connect(ctx context.Context) error {
 	}
 }
 
-// Admit is Store's. It asks Redis once.
-func (r *Redis) Admit(ctx context.Context, holder Holder, limits []Limit, evict bool) (*Lease, error) {
-	l := newLease(holder, limits)
-	if len(limits) == 0 {
-		return l, nil
-	}
-	up, failures := r.register(l)
-	if !up {
-		return r.admitAlone(ctx, l, limits, evict)
-	}
-	answer, err := r.ask(l, limits, evict)
-	if err != nil {
-		r.fail(failures, err)
-		return r.admitAlone(ctx, l, limits, evict)
-	}
-	if answer.full {
-		r.metrics.refused.Inc()
-		r.local.mu.Lock()
-		r.forget(l)
-		r.local.mu.Unlock()
-		return nil, &FullError{Index: answer.index, Limit: limits[answer.index]}
-	}
-	r.metrics.admitted.Inc()
-	if err := r.local.await(ctx, l, r.seat(l, &answer)); err != nil {
-		return nil, err
-	}
-	return l, nil
-}
-
-// admitAlone does without Redis.
-func (r *Redis) admitAlone(ctx context.Context, l *Lease, limits []Limit, evict bool) (*Lease, error) {
-	if r.options.Deny {
-		r.metrics.unavailable.Inc()
-		r.Give(l)
-		return nil, ErrUnavailable
-	}
-	r.metrics.alone.Inc()
-	before, err := r.local.seat(l, limits, evict)
-	if err != nil {
-		r.Give(l)
-		return nil, err
-	}
-	r.local.mu.Lock()
-	l.shared.age = r.time()
-	l.shared.seated = true
-	r.changed(l)
-	r.local.mu.Unlock()
-	if err := r.local.await(ctx, l, before); err != nil {
-		return nil, err
-	}
-	return l, nil
-}
-
 // register makes l known, before anybody can take its seat over, and returns what
 // state does.
 func (r *Redis) register(l *Lease) (up bool, failures int) {
@@ -237,31 +184,6 @@ func (r *Redis) forget(l *Lease) {
 	r.live[l.shared.index].shared.index = l.shared.index
 	r.live[last] = nil
 	r.live = r.live[:last]
-}
-
-// seat seats l as Redis has, and returns those that are to be waited for.
-func (r *Redis) seat(l *Lease, a *answer) (before []*Lease) {
-	r.local.mu.Lock()
-	defer r.local.mu.Unlock()
-	for _, p := range a.before {
-		goes := r.leases[p.name]
-		switch {
-		case goes != nil:
-			r.local.supersede(goes)
-		case replicaOf(p.name) != r.replica:
-			goes = r.miss(p)
-		}
-		if goes != nil { // otherwise it went just now
-			before = append(before, goes)
-		}
-	}
-	l.shared.age = a.age
-	l.shared.seated = true
-	r.local.add(l)
-	if l.ending {
-		r.changed(l)
-	}
-	return before
 }
 
 // End is Store's.

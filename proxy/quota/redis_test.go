@@ -325,9 +325,9 @@ func TestRedisAskedTwice(t *testing.T) {
 	r := newReplica(t, server.url(), nil)
 	l := newLease(nil, []Limit{{"{a}", 1}})
 	r.register(l)
-	_, err := r.ask(l, []Limit{{"{a}", 1}}, false)
+	_, err := r.ask(l, []Limit{{"{a}", 1}}, rejects)
 	must(t, err)
-	if _, err := r.ask(l, []Limit{{"{a}", 1}}, false); !errors.Is(err, errAgain) {
+	if _, err := r.ask(l, []Limit{{"{a}", 1}}, rejects); !errors.Is(err, errAgain) {
 		t.Errorf("error: %v", err)
 	}
 	r.Give(l)
@@ -341,11 +341,7 @@ func TestRedisMessageLost(t *testing.T) {
 	deaf, other := newReplica(t, server.url(), nil), newReplica(t, server.url(), nil)
 	h := newHouse(t, server.client, deaf, other)
 	old := h.comes(t.Context(), 0, "old", true, Limit{"{a}", 1}).in()
-	must(t, deaf.inbox.Unsubscribe(t.Context(), channelOf(deaf.replica)))
-	eventually(t, "nobody to listen", func() bool {
-		n := server.client.PubSubNumSub(t.Context(), channelOf(deaf.replica)).Val()
-		return n[channelOf(deaf.replica)] == 0
-	})
+	deafen(t, server, deaf)
 	next := h.comes(t.Context(), 1, "next", true, Limit{"{a}", 1})
 	eventually(t, "next to wait", func() bool {
 		other.local.mu.Lock()

@@ -2,6 +2,7 @@ package quota
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -77,9 +78,11 @@ func testStore(t *testing.T, open func(*testing.T, time.Duration) *house) {
 			h.comes(t.Context(), 0, "g", reject, seat).out(fullAt(0))
 			a.stays()
 		}},
-		{"nil is no lease", 0, func(t *testing.T, h *house, _ func(string, int) Limit) {
+		{"nil is no lease", 0, func(t *testing.T, h *house, limit func(string, int) Limit) {
 			h.stores[0].End(nil)
 			h.stores[0].Give(nil)
+			none := &visit{house: h, name: "none", limits: []Limit{limit("seat", 1)}}
+			none.isAmong(0).exceedsNone()
 		}},
 		{"the oldest goes first", 0, func(t *testing.T, h *house, limit func(string, int) Limit) {
 			seat := limit("seat", 3)
@@ -172,16 +175,123 @@ func testStore(t *testing.T, open func(*testing.T, time.Duration) *house) {
 			next.after(slow)
 			next.after(same)
 		}},
-		{"a limit that was lowered", 0, func(t *testing.T, h *house, limit func(string, int) Limit) {
+		{"a limit that was lowered: one goes for each newcomer", 0, func(t *testing.T, h *house, limit func(string, int) Limit) {
 			a := h.comes(t.Context(), 0, "a", evict, limit("seat", 3)).in()
 			b := h.comes(t.Context(), 1, "b", evict, limit("seat", 3)).in()
-			h.comes(t.Context(), 1, "c", reject, limit("seat", 1)).out(fullAt(0))
-			d := h.comes(t.Context(), 0, "d", evict, limit("seat", 1))
-			a.isTold().leaves()
+			c := h.comes(t.Context(), 0, "c", evict, limit("seat", 3)).in()
+			h.comes(t.Context(), 1, "d", reject, limit("seat", 1)).out(fullAt(0))
+			e := h.comes(t.Context(), 0, "e", evict, limit("seat", 1))
+			a.isTold()
+			h.settles()
+			f := h.comes(t.Context(), 1, "f", evict, limit("seat", 1)) // a goes for e already
 			b.isTold()
-			d.waits()
+			c.stays()
+			e.waits()
+			a.leaves()
+			e.after(a)
+			f.waits()
 			b.leaves()
-			d.in()
+			f.after(b)
+			c.stays()
+			e.stays()
+			e.isAmong(3)
+			f.isAmong(3)
+			f.exceeds(0)
+			// Until there are as few as may be, those who go go for nobody.
+			c.leaves()
+			e.leaves()
+			h.settles()
+			h.comes(t.Context(), 0, "g", reject, limit("seat", 1)).out(fullAt(0))
+			f.leaves()
+			h.settles()
+			h.comes(t.Context(), 1, "h", reject, limit("seat", 1)).in().isAmong(1)
+		}},
+		{"who is ending goes, and one more, where there are too many", 0, func(t *testing.T, h *house, limit func(string, int) Limit) {
+			var all []*visit
+			for i := range 4 {
+				all = append(all, h.comes(t.Context(), i, fmt.Sprint(i), reject, limit("seat", 4)).in())
+			}
+			h.stores[3%len(h.stores)].End(all[3].lease)
+			h.settles()
+			h.comes(t.Context(), 0, "refused", reject, limit("seat", 2)).out(fullAt(0))
+			next := h.comes(t.Context(), 1, "next", evict, limit("seat", 2))
+			all[0].isTold().leaves()
+			all[3].isTold()
+			next.waits()
+			all[3].leaves()
+			next.after(all[0])
+			next.after(all[3])
+			all[1].stays()
+			all[2].stays()
+			next.isAmong(3)
+		}},
+		{"how many there are", 0, func(t *testing.T, h *house, limit func(string, int) Limit) {
+			all, one, two := limit("all", 3), limit("one", 1), limit("two", 2)
+			a := h.comes(t.Context(), 0, "a", evict, all, two).in().isAmong(1, 1).exceedsNone()
+			b := h.comes(t.Context(), 1, "b", evict, all, two).in().isAmong(2, 2).exceedsNone()
+			c := h.comes(t.Context(), 0, "c", evict, one, all).in().isAmong(1, 3).exceedsNone()
+			// Those that go do not count, for whichever limit's sake.
+			d := h.comes(t.Context(), 1, "d", evict, all, one)
+			a.isTold().leaves()
+			c.isTold().leaves()
+			d.in().isAmong(2, 1).exceedsNone()
+			b.stays()
+		}},
+		{"seated, full or not", 0, func(t *testing.T, h *house, limit func(string, int) Limit) {
+			all, one := limit("all", 3), limit("one", 1)
+			a := h.comes(t.Context(), 0, "a", reject, one, all).in()
+			h.sits(1, "b", one, all).isAmong(2, 2).exceeds(0)
+			h.sits(0, "c", all).isAmong(3).exceedsNone()
+			h.sits(1, "d", all, one).isAmong(4, 3).exceeds(0)
+			h.sits(0, "e", limit("another", 1), all, one).isAmong(1, 5, 4).exceeds(1)
+			h.sits(1, "no limit").exceedsNone()
+			h.comes(t.Context(), 1, "f", reject, all).out(fullAt(0))
+			h.comes(t.Context(), 0, "g", reject, limit("another", 1)).out(fullAt(0))
+			a.stays()
+			a.leaves()
+			h.settles()
+			h.sits(1, "h", one).isAmong(4)
+		}},
+		{"who is ending is not among those who are seated", 0, func(t *testing.T, h *house, limit func(string, int) Limit) {
+			seat := limit("seat", 1)
+			a := h.sits(0, "a", seat).exceedsNone()
+			h.stores[0].End(a.lease)
+			h.settles()
+			b := h.sits(1, "b", seat).isAmong(1).exceedsNone()
+			a.stays() // it goes for nobody
+			h.comes(t.Context(), 0, "c", reject, seat).out(fullAt(0))
+			b.stays()
+		}},
+		{"who was seated is superseded", 0, func(t *testing.T, h *house, limit func(string, int) Limit) {
+			seat := limit("seat", 1)
+			a := h.sits(0, "a", seat)
+			b := h.sits(1, "b", seat).exceeds(0)
+			c := h.comes(t.Context(), 0, "c", evict, seat)
+			a.isTold().leaves()
+			c.after(a)
+			c.isAmong(2).exceeds(0)
+			h.settles()
+			d := h.comes(t.Context(), 1, "d", evict, seat)
+			b.isTold().leaves()
+			d.after(b)
+			c.stays()
+		}},
+		{"seated while another one waits", 0, func(t *testing.T, h *house, limit func(string, int) Limit) {
+			seat := limit("seat", 1)
+			a := h.comes(t.Context(), 0, "a", evict, seat).in()
+			b := h.comes(t.Context(), 1, "b", evict, seat)
+			a.isTold()
+			h.settles()
+			c := h.sits(0, "c", seat).isAmong(2).exceeds(0)
+			b.waits().stays()
+			a.leaves()
+			b.after(a)
+			c.stays()
+			h.settles()
+			d := h.comes(t.Context(), 0, "d", evict, seat)
+			b.isTold().leaves()
+			d.after(b)
+			c.stays()
 		}},
 		{"the seat is kept for who does not go", 20 * time.Millisecond, func(t *testing.T, h *house, limit func(string, int) Limit) {
 			seat := limit("seat", 1)
@@ -240,10 +350,14 @@ func testStore(t *testing.T, open func(*testing.T, time.Duration) *house) {
 // goneFrom waits until nobody has a seat under the key.
 func (h *house) goneFrom(key string) {
 	h.t.Helper()
-	eventually(h.t, "the seats to be free", func() bool {
-		if h.redis != nil {
-			return h.redis.Exists(context.Background(), rowOf(key), agesOf(key)).Val() == 0
-		}
-		return h.stores[0].(*Memory).Len(key) == 0
-	})
+	eventually(h.t, "the seats to be free", func() bool { return h.len(key) == 0 })
+}
+
+// len is how many seats there are under the key.
+func (h *house) len(key string) int {
+	if h.redis == nil {
+		return h.stores[0].(*Memory).Len(key)
+	}
+	ctx := context.Background()
+	return int(max(h.redis.ZCard(ctx, rowOf(key)).Val(), h.redis.ZCard(ctx, agesOf(key)).Val()))
 }

@@ -13,13 +13,19 @@ for i = 1, #KEYS, 2 do
   local renewed = tonumber(ARGV[at])
   if renewed > 0 then
     local last = at + 2 * renewed
-    local expiries = {}
+    local expiries, ending = {}, {}
     for j = at + 2, last, 2 do
       table.insert(expiries, expiry)
       table.insert(expiries, ARGV[j])
+      if ARGV[j - 1] == '0' then
+        table.insert(ending, 0)
+        table.insert(ending, ARGV[j])
+      end
     end
     redis.call('ZADD', row, unpack(expiries))
-    redis.call('ZADD', ages, unpack(ARGV, at + 1, last))
+    -- An age never changes, but that it ends; its replica may not know as yet.
+    redis.call('ZADD', ages, 'NX', unpack(ARGV, at + 1, last))
+    if #ending > 0 then redis.call('ZADD', ages, unpack(ending)) end
     redis.call('PEXPIRE', row, lasts + 1000)
     redis.call('PEXPIRE', ages, lasts + 1000)
     at = last
