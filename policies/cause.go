@@ -43,7 +43,7 @@ const (
 	ConnectionLimit
 	// Killed: an operator has ended it.
 	Killed
-	// Drain: wswarden is shutting down.
+	// Drain: wswarden is shutting down, or the policy is gone (OnReloadEnforce).
 	Drain
 
 	causes // how many there are
@@ -106,6 +106,21 @@ func Causes() []Cause {
 	}
 	return all
 }
+
+// Observable reports whether a rule that only observes can say that it would have
+// ended a session so.
+func (c Cause) Observable() bool {
+	return c >= HeartbeatTimeout && c <= ProtocolError || c == ConnectionLimit
+}
+
+// CauseSet is a set of causes. The zero set is empty.
+type CauseSet uint32
+
+// Has reports whether the cause is in the set.
+func (s CauseSet) Has(c Cause) bool { return s>>c&1 != 0 }
+
+// Add adds a cause.
+func (s *CauseSet) Add(c Cause) { *s |= 1 << c }
 
 // ValidCloseCode reports whether an endpoint may put the code into a close
 // frame: RFC 6455 §7.4 and IANA's registry, which reserve 1004, 1005, 1006 and

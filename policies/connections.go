@@ -18,6 +18,8 @@ type Connections struct {
 	// CloseCode for the client of a session that ends with Superseded or
 	// ConnectionLimit, instead of the cause's own; zero for that.
 	CloseCode uint16 `mapstructure:"close_code"`
+	// Mode of this rule alone; empty for the policy's.
+	Mode Mode `mapstructure:"mode"`
 }
 
 // Limited reports whether there is a limit that is known at the handshake.

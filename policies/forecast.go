@@ -4,7 +4,8 @@ import "slices"
 
 // Forecast is what a rule says next if nothing happens before.
 type Forecast struct {
-	// Rule is the key of the policy that sets it, such as upstream_heartbeat.
+	// Rule is the key of the policy that sets it, such as upstream_heartbeat. With
+	// Verdict.Observe, it will only be told.
 	Rule    string
 	Verdict Verdict
 	// At is when it says so: now or later.

@@ -16,6 +16,8 @@ type Handshakes struct {
 	// TotalRate and TotalBurst are the same for all addresses together.
 	TotalRate  PerSecond `mapstructure:"total_rate"`
 	TotalBurst int       `mapstructure:"total_burst"`
+	// Mode of this rule alone; empty for the policy's.
+	Mode Mode `mapstructure:"mode"`
 }
 
 // PerIP returns the pace of one address.

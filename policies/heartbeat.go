@@ -29,11 +29,13 @@ type Heartbeat struct {
 	Liveness Liveness `mapstructure:"liveness"`
 	// CloseCode for the client instead of the cause's own; zero for that.
 	CloseCode uint16 `mapstructure:"close_code"`
+	// Mode of this rule alone; empty for the policy's.
+	Mode Mode `mapstructure:"mode"`
 }
 
 // Check asks for a ping, or for the end with HeartbeatTimeout.
 func (h Heartbeat) Check(f *Facts, now Moment) (Verdict, Moment) {
-	life := max(f.Opened, f.ClientPong)
+	life := max(f.Opened, f.ClientPong, f.ClientSpared)
 	if h.Liveness != LivenessPong {
 		life = max(life, f.ClientFrame)
 	}
@@ -54,6 +56,8 @@ type UpstreamHeartbeat struct {
 	Timeout time.Duration `mapstructure:"timeout"`
 	// CloseCode for the client instead of the cause's own; zero for that.
 	CloseCode uint16 `mapstructure:"close_code"`
+	// Mode of this rule alone; empty for the policy's.
+	Mode Mode `mapstructure:"mode"`
 }
 
 // Check asks for a ping, or for the end with UpstreamTimeout.
@@ -63,7 +67,7 @@ func (h UpstreamHeartbeat) Check(f *Facts, now Moment) (Verdict, Moment) {
 		timeout:  h.Timeout,
 		ping:     PingUpstream,
 		lost:     Verdict{Action: End, Cause: UpstreamTimeout, Code: h.CloseCode, Urgent: true},
-	}.check(max(f.Opened, f.UpstreamFrame), f.UpstreamPing, f.UpstreamPingQueued, now)
+	}.check(max(f.Opened, f.UpstreamFrame, f.UpstreamSpared), f.UpstreamPing, f.UpstreamPingQueued, now)
 }
 
 // beat is what both directions' heartbeats have in common.

@@ -23,6 +23,8 @@ type Messages struct {
 	OnExcess Excess `mapstructure:"on_excess"`
 	// CloseCode for the client instead of the cause's own; zero for that.
 	CloseCode uint16 `mapstructure:"close_code"`
+	// Mode of this rule alone; empty for the policy's.
+	Mode Mode `mapstructure:"mode"`
 }
 
 // PerSecond is a rate. It is zero or more.

@@ -28,6 +28,8 @@ import (
 type Origins struct {
 	// Allow lists patterns of origins beside the handshake's own host.
 	Allow []string `mapstructure:"allow"`
+	// Mode of this rule alone; empty for the policy's.
+	Mode Mode `mapstructure:"mode"`
 }
 
 // Admits reports whether a handshake with this Origin header is admitted, where

@@ -20,6 +20,11 @@ type Policy struct {
 	Name string `mapstructure:"name"`
 	// Match selects the handshakes that fall under this policy.
 	Match Match `mapstructure:"match"`
+	// Mode is that of every rule that has none of its own. ModeEnforce, unless it
+	// only observes.
+	Mode Mode `mapstructure:"mode"`
+	// OnReload says what becomes of sessions that a reloaded policy leaves no room for.
+	OnReload OnReload `mapstructure:"on_reload"`
 	// Dialect is the name of how the application spells its messages. Empty:
 	// unknown, and messages are not read for subscriptions.
 	Dialect string `mapstructure:"dialect"`
@@ -46,6 +51,8 @@ type Policy struct {
 func Default() Policy {
 	return Policy{
 		Name:              "default",
+		Mode:              ModeEnforce,
+		OnReload:          OnReloadKeep,
 		RefuseWith:        RefuseWithStatus,
 		Connections:       Connections{OnExcess: ExcessReject},
 		Heartbeat:         Heartbeat{Interval: 30 * time.Second, Timeout: 10 * time.Second, Jitter: 0.1, Liveness: LivenessAny},
@@ -68,9 +75,10 @@ func Default() Policy {
 func (p *Policy) Reads() bool { return p.Dialect != "" || p.Messages.ValidateUTF8 }
 
 // OneByOne reports whether the client's messages are needed one by one: they are
-// read, or may be dropped.
+// read before they pass, or may be dropped.
 func (p *Policy) OneByOne() bool {
-	return p.Reads() || p.Messages.Limited() && p.Messages.OnExcess == ExcessDrop
+	drops := p.Messages.Limited() && p.Messages.OnExcess == ExcessDrop && !p.Observes(p.Messages.Mode)
+	return p.Mode != ModeObserve && p.Reads() || drops
 }
 
 // Facts are what a session has seen so far. Its loop writes them, rules read
@@ -85,6 +93,11 @@ type Facts struct {
 
 	ClientPing   Moment // last ping written to the client
 	UpstreamPing Moment // last ping written to upstream
+
+	// The last ping that was not sent, as the rule only observes. It counts as answered:
+	// whether it would have been, nobody knows.
+	ClientSpared   Moment
+	UpstreamSpared Moment
 
 	// Since when bytes wait for a peer that takes none of them: in wswarden's
 	// hands, and in the system's.
@@ -101,6 +114,10 @@ type Facts struct {
 	// Spread is this session's share of every jitter, from 0 to 255: it keeps
 	// sessions that began together from acting together.
 	Spread uint8
+
+	// Told are the causes of which rules that only observe have said already that they
+	// would have ended the session.
+	Told CauseSet
 
 	// Pressure is how short memory is: the limits that shed sessions shrink.
 	Pressure Step
@@ -122,14 +139,17 @@ const (
 
 // Verdict is what a rule has decided.
 type Verdict struct {
-	Action Action
-	Cause  Cause  // with End
-	Code   uint16 // with End: the close code for the client, 0 for the cause's own
-	Urgent bool   // with End: waiting for the end of a message is of no use
+	Action  Action
+	Cause   Cause  // with End
+	Code    uint16 // with End: the close code for the client, 0 for the cause's own
+	Urgent  bool   // with End: waiting for the end of a message is of no use
+	Observe bool   // it is to be told, and not to be done
+	Rule    string // the key of the policy that sets it, with Observe
 }
 
 // Check asks every rule and returns the gravest verdict, and the earliest
-// moment at which the answer can differ without a new event.
+// moment at which the answer can differ without a new event. What a verdict with
+// Observe says is to be noted in the facts, as Spare does it, before it is asked again.
 func (p *Policy) Check(f *Facts, now Moment) (Verdict, Moment) { return p.ask(f, now, nil) }
 
 // ask is Check, and tells what each rule says unless tell is nil. No other place knows
@@ -137,7 +157,12 @@ func (p *Policy) Check(f *Facts, now Moment) (Verdict, Moment) { return p.ask(f,
 func (p *Policy) ask(f *Facts, now Moment, tell func(rule string, v Verdict, next Moment)) (Verdict, Moment) {
 	var verdict Verdict
 	next := Never
-	consider := func(rule string, v Verdict, at Moment) {
+	consider := func(rule string, mode Mode, v Verdict, at Moment) {
+		if v.Action != Nothing && p.Observes(mode) {
+			if v = (Verdict{Action: v.Action, Cause: v.Cause, Code: v.Code, Observe: true, Rule: rule}); f.Told.Has(v.Cause) {
+				v = Verdict{}
+			}
+		}
 		if tell != nil {
 			tell(rule, v, at)
 		}
@@ -150,18 +175,36 @@ func (p *Policy) ask(f *Facts, now Moment, tell func(rule string, v Verdict, nex
 		next = Earlier(next, at)
 	}
 	v, at := p.Stall.Check(f, now)
-	consider("stall", v, at)
+	consider("stall", p.Stall.Mode, v, at)
 	v, at = p.Heartbeat.Check(f, now)
-	consider("heartbeat", v, at)
+	consider("heartbeat", p.Heartbeat.Mode, v, at)
 	v, at = p.UpstreamHeartbeat.Check(f, now)
-	consider("upstream_heartbeat", v, at)
+	consider("upstream_heartbeat", p.UpstreamHeartbeat.Mode, v, at)
 	v, at = p.FirstMessage.Check(f, now)
-	consider("first_message", v, at)
+	consider("first_message", p.FirstMessage.Mode, v, at)
 	v, at = p.Idle.Check(f, now)
-	consider("idle", v, at)
+	consider("idle", p.Idle.Mode, v, at)
 	v, at = p.Lifetime.Check(f, now)
-	consider("lifetime", v, at)
+	consider("lifetime", p.Lifetime.Mode, v, at)
 	return verdict, next
+}
+
+// Spare notes a verdict with Observe.
+func (f *Facts) Spare(v Verdict, now Moment) {
+	switch v.Action {
+	case PingClient:
+		f.ClientSpared = now
+	case PingUpstream:
+		f.UpstreamSpared = now
+	case End:
+		f.Told.Add(v.Cause)
+		switch v.Cause { // a ping that was sent, and is waited for no longer
+		case HeartbeatTimeout:
+			f.ClientSpared = now
+		case UpstreamTimeout:
+			f.UpstreamSpared = now
+		}
+	}
 }
 
 // Earlier returns the earlier of two moments; Never is later than any.

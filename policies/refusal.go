@@ -82,6 +82,23 @@ func Refusals() []Refusal {
 	return all
 }
 
+// Rule returns the key of the policy that sets what a handshake is refused for; empty
+// if none does.
+func (r Refusal) Rule() string {
+	switch r {
+	case RefusedOrigin:
+		return "origins"
+	case RefusedIdentity:
+		return "connections.identity"
+	default:
+		return r.Limit().String()
+	}
+}
+
+// Observable reports whether a rule that only observes can say that it would have
+// refused a handshake so.
+func (r Refusal) Observable() bool { return r >= RefusedOrigin && r <= RefusedPerIdentity }
+
 // RefuseWith is how a client is told that it is refused.
 type RefuseWith string
 

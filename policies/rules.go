@@ -27,6 +27,9 @@ type Inspect struct {
 	MaxBytes int64 `mapstructure:"max_bytes"`
 	// Oversize says what becomes of a client's longer message.
 	Oversize Oversize `mapstructure:"oversize"`
+	// Mode of what reading ends sessions for: messages that are too long for it, or
+	// cannot be read with certainty. Empty for the policy's.
+	Mode Mode `mapstructure:"mode"`
 }
 
 // Oversize is what becomes of a message that is too long to be read.

@@ -24,6 +24,8 @@ type Subscriptions struct {
 	Deny  []string `mapstructure:"deny"`
 	// CloseCode for the client instead of the cause's own; zero for that.
 	CloseCode uint16 `mapstructure:"close_code"`
+	// Mode of this rule alone; empty for the policy's.
+	Mode Mode `mapstructure:"mode"`
 }
 
 // Admission is what becomes of a Subscribe record. The zero Admission lets it

@@ -8,6 +8,8 @@ type FirstMessage struct {
 	Timeout time.Duration `mapstructure:"timeout"`
 	// CloseCode for the client instead of the cause's own; zero for that.
 	CloseCode uint16 `mapstructure:"close_code"`
+	// Mode of this rule alone; empty for the policy's.
+	Mode Mode `mapstructure:"mode"`
 }
 
 // Check asks for the end with NoFirstMessage.
@@ -25,6 +27,8 @@ type Idle struct {
 	Timeout time.Duration `mapstructure:"timeout"`
 	// CloseCode for the client instead of the cause's own; zero for that.
 	CloseCode uint16 `mapstructure:"close_code"`
+	// Mode of this rule alone; empty for the policy's.
+	Mode Mode `mapstructure:"mode"`
 }
 
 // Check asks for the end with IdleTimeout.
@@ -47,6 +51,8 @@ type Lifetime struct {
 	Jitter float64 `mapstructure:"jitter"`
 	// CloseCode for the client instead of the cause's own; zero for that.
 	CloseCode uint16 `mapstructure:"close_code"`
+	// Mode of this rule alone; empty for the policy's.
+	Mode Mode `mapstructure:"mode"`
 }
 
 // Check asks for the end with MaxAge.
@@ -65,6 +71,8 @@ type Stall struct {
 	Timeout time.Duration `mapstructure:"timeout"`
 	// CloseCode for the client instead of the cause's own; zero for that.
 	CloseCode uint16 `mapstructure:"close_code"`
+	// Mode of this rule alone; empty for the policy's.
+	Mode Mode `mapstructure:"mode"`
 }
 
 // Check asks for the end with Stalled.

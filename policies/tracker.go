@@ -59,6 +59,20 @@ func (t *Tracker) All() iter.Seq[*Subscription] {
 	}
 }
 
+// Topics returns the topics that there are subscriptions to, as their Value's Hash, each
+// once. The Tracker must not be changed meanwhile.
+func (t *Tracker) Topics() iter.Seq[uint64] {
+	return func(yield func(uint64) bool) {
+		for i := range t.table.ring(t.counted) {
+			topic := t.table.at(i).keys.hash[byTopic]
+			k := keys{given: 1 << byTopic, hash: [parts]uint64{byTopic: topic}}
+			if t.table.find(&k, isCounted) == i && !yield(topic) {
+				return
+			}
+		}
+	}
+}
+
 // Has reports whether the subscription of a Subscribe record is there already.
 func (t *Tracker) Has(r *dialects.Record) bool {
 	k := keysOf(r)

@@ -142,6 +142,7 @@ type Scanner struct {
 	Position
 	message int64 // payload bytes of the message so far, of all its fragments
 	limit   int64
+	allowed int64 // of it, for the message under way
 	sender  Sender
 	deflate bool
 	opcode  Opcode
@@ -169,8 +170,14 @@ func (s *Scanner) Opcode() Opcode { return s.opcode }
 func (s *Scanner) Begun() bool { return s.begun }
 
 // Limit has Next refuse the frame by which a message's payload, as it is on the
-// wire, grows beyond limit bytes. Zero: no limit.
-func (s *Scanner) Limit(limit int64) { s.limit = limit }
+// wire, grows beyond limit bytes. Zero: no limit. A message under way may be as long as
+// it might when it began, if that was more.
+func (s *Scanner) Limit(limit int64) {
+	s.limit = limit
+	if limit == 0 || s.allowed > 0 && s.allowed < limit {
+		s.allowed = limit
+	}
+}
 
 // Next returns how many bytes of b belong to the frame that b begins with, or
 // goes on with: a data frame as far as it is there, a control frame only as a
@@ -202,7 +209,10 @@ func (s *Scanner) Next(b []byte) (int, error) {
 	if message < 0 {
 		return 0, ErrLength
 	}
-	if s.limit > 0 && message > s.limit {
+	if h.opcode != Continuation {
+		s.allowed = s.limit
+	}
+	if s.allowed > 0 && message > s.allowed {
 		return 0, ErrTooBig
 	}
 	s.message = message

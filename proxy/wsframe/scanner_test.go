@@ -189,7 +189,7 @@ func TestScannerHoldsAtMostMaxHeld(t *testing.T) {
 	}
 }
 
-// A new limit holds from the next frame on; zero lifts it.
+// A higher limit holds from the next frame on, a lower one from the next message on.
 func TestScannerLimitMoves(t *testing.T) {
 	begin := raw{first: text, payload: "abc"}.appendTo(nil, Server)
 	end := raw{first: fin | more, payload: "d"}.appendTo(nil, Server)
@@ -202,6 +202,18 @@ func TestScannerLimitMoves(t *testing.T) {
 		s.Limit(limit)
 		if _, err := s.Next(end); err != want {
 			t.Errorf("limit %d: %v, want %v", limit, err, want)
+		}
+	}
+	for _, before := range []int64{0, 4} {
+		s := NewScanner(Server, false)
+		s.Limit(before)
+		_, _ = s.Next(begin)
+		s.Limit(2)
+		if n, err := s.Next(end); n != len(end) || err != nil {
+			t.Errorf("limit lowered from %d: %d, %v", before, n, err)
+		}
+		if _, err := s.Next(raw{first: fin | text, payload: "abc"}.appendTo(nil, Server)); err != ErrTooBig {
+			t.Errorf("the next message: %v", err)
 		}
 	}
 }
