@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,24 +17,29 @@ import (
 
 // checker is the command that reads a configuration and serves nobody.
 type checker struct {
-	upstream, listen string // of FromFlags, if there is no file
+	upstream, listen string // if there is no file
 	print            bool
 	request, client  string // to explain, and where it comes from
 	headers          []string
+
+	notes io.Writer // for what is no error
 }
 
 func checkCommand(code *int) *cobra.Command {
 	var c checker
 	cmd := &cobra.Command{
-		Use:   "check {FILE… | --upstream URL [--listen ADDR]}",
+		Use:   "check {FILE… | DIR… | --upstream URL [--listen ADDR]}",
 		Short: "Tell what is wrong with a configuration, what it comes to, or what a handshake would meet",
 		Long: `Tell what is wrong with a configuration, all at once, a line for each problem:
 file:line:column: key: what is wrong, and what to write instead.
 
-The environment counts, as it does for serve. Exit code 0: all is well. 1: something
-is wrong with a file.`,
+Each FILE is a configuration by itself. The *.yaml and *.yml of a DIR are one together,
+as they are for serve. The environment counts, and so does what ${NAME} and ${file:/path}
+stand for: what comes from there is not shown.
+
+Exit code 0: all is well. 1: something is wrong with a configuration.`,
 		Example: `  wswarden check wswarden.yaml
-  wswarden check wswarden.yaml --print
+  wswarden check /etc/wswarden.d --print
   wswarden check wswarden.yaml --explain 'GET /chat/1' -H 'Host: chat.example.com' -H 'Origin: https://example.com'`,
 		RunE: func(cmd *cobra.Command, files []string) error {
 			if err := c.usage(files); err != nil {
@@ -51,6 +57,7 @@ is wrong with a file.`,
 				}
 			}
 			*code = exitFailed
+			c.notes = cmd.ErrOrStderr()
 			return c.run(cmd.OutOrStdout(), files, head, client)
 		},
 	}
@@ -70,11 +77,11 @@ func (c *checker) usage(files []string) error {
 	case len(files) > 0 && (c.upstream != "" || c.listen != ""):
 		return errors.New("FILE excludes --upstream and --listen: say these in the file, as upstream.url and listeners")
 	case len(files) == 0 && c.upstream == "":
-		return errors.New("nothing to check: name a FILE, or give --upstream URL")
+		return errors.New("nothing to check: name a FILE or DIR, or give --upstream URL")
 	case c.print && c.request != "":
 		return errors.New("--print excludes --explain: ask one by one")
 	case len(files) > 1 && (c.print || c.request != ""):
-		return errors.New("--print and --explain are for one FILE")
+		return errors.New("--print and --explain are for one FILE or DIR")
 	case len(c.headers) > 0 && c.request == "":
 		return errors.New("-H is for --explain")
 	}
@@ -84,14 +91,11 @@ func (c *checker) usage(files []string) error {
 // run tells of each file, and returns an error if one of them is wrong.
 func (c *checker) run(w io.Writer, files []string, head []byte, client netip.Addr) error {
 	if len(files) == 0 {
-		cfg, from, err := config.FromFlagsPlaces(c.upstream, c.listen)
-		files = []string{"flags"}
-		return c.tell(w, files[0], cfg, from, err, head, client)
+		return c.tell(w, "flags", config.Source{Upstream: c.upstream, Listen: c.listen}, head, client)
 	}
 	wrong := 0
 	for _, file := range files {
-		cfg, from, err := config.LoadPlaces(file)
-		if err := c.tell(w, file, cfg, from, err, head, client); err != nil {
+		if err := c.tell(w, file, config.Source{Path: file}, head, client); err != nil {
 			wrong++
 		}
 	}
@@ -108,7 +112,11 @@ func (c *checker) run(w io.Writer, files []string, head []byte, client netip.Add
 var errWrong = errors.New("the configuration cannot be used")
 
 // tell answers for one configuration, or says what is wrong with it.
-func (c *checker) tell(w io.Writer, file string, cfg *config.Config, from config.Places, err error, head []byte, client netip.Addr) error {
+func (c *checker) tell(w io.Writer, name string, source config.Source, head []byte, client netip.Addr) error {
+	loaded, err := source.Load()
+	for _, line := range loaded.Unknown(os.Environ()) {
+		fmt.Fprintln(c.notes, line)
+	}
 	switch {
 	case err != nil:
 		if _, err := fmt.Fprintln(w, err); err != nil {
@@ -116,12 +124,12 @@ func (c *checker) tell(w io.Writer, file string, cfg *config.Config, from config
 		}
 		return errWrong
 	case c.print:
-		return config.Print(w, cfg, from)
+		return config.Print(w, loaded.Config, loaded.Places)
 	case head != nil:
-		_, err := io.WriteString(w, explain(cfg, from, proxy.Expect(cfg, head, client)))
+		_, err := io.WriteString(w, explain(loaded, proxy.Expect(loaded.Config, head, client)))
 		return err
 	default:
-		_, err := fmt.Fprintf(w, "%s: ok, %s\n", file, plural(len(cfg.Policies), "policy", "policies"))
+		_, err := fmt.Fprintf(w, "%s: ok, %s\n", name, plural(len(loaded.Policies), "policy", "policies"))
 		return err
 	}
 }
@@ -166,7 +174,7 @@ func requestHead(line string, headers []string) ([]byte, error) {
 
 // explain says what a handshake would meet: a line for each policy that is asked, and
 // what the one that selects it says.
-func explain(c *config.Config, from config.Places, e proxy.Expected) string {
+func explain(c *config.Loaded, e proxy.Expected) string {
 	var b strings.Builder
 	if e.Path != "" {
 		origin := "no origin"
@@ -177,13 +185,13 @@ func explain(c *config.Config, from config.Places, e proxy.Expected) string {
 	}
 	if e.Policy != nil || e.Status == 404 {
 		for i := range c.Policies {
-			p := &c.Policies[i]
-			name := fmt.Sprintf("policies[%d] %s (%s): ", i, p.Name, from.Of(fmt.Sprintf("policies[%d]", i)))
+			p, shown := &c.Policies[i], settings(c.Settings(i))
+			name := fmt.Sprintf("policies[%d] %s (%s): ", i, shown.text("name"), c.Places.Of(fmt.Sprintf("policies[%d]", i)))
 			if p == e.Policy {
-				b.WriteString(name + "selects it\n" + demands(p, e))
+				b.WriteString(name + "selects it\n" + demands(p, shown, e))
 				break
 			}
-			b.WriteString(name + misfits(p.Match, e) + "\n")
+			b.WriteString(name + misfits(p.Match, shown.section("match"), e) + "\n")
 		}
 	}
 	if e.Status != 0 {
@@ -197,26 +205,40 @@ func explain(c *config.Config, from config.Places, e proxy.Expected) string {
 	return b.String()
 }
 
+// settings are those of a section, as they may be shown.
+type settings map[string]any
+
+func (s settings) section(key string) settings { return s[key].(map[string]any) }
+
+// text is one value, or all of a list.
+func (s settings) text(key string) string {
+	list, ok := s[key].([]any)
+	if !ok {
+		return fmt.Sprint(s[key])
+	}
+	texts := make([]string, len(list))
+	for i, item := range list {
+		texts[i] = fmt.Sprint(item)
+	}
+	return strings.Join(texts, ", ")
+}
+
 // misfits says what keeps a policy from selecting a handshake.
-func misfits(m policies.Match, e proxy.Expected) string {
-	parts := map[string]struct {
-		got      string
-		patterns []string
-	}{"path": {e.Path, []string{m.Path}}, "host": {e.Host, m.Host}, "origin": {e.Origin, m.Origin}}
+func misfits(m policies.Match, shown settings, e proxy.Expected) string {
+	parts := map[string]string{"path": e.Path, "host": e.Host, "origin": e.Origin}
 	var why []string
 	for _, key := range m.Misfits(e.Host, e.Path, e.Origin) {
-		part := parts[key]
-		if part.got == "" {
-			why = append(why, fmt.Sprintf("it has no %s, and match.%s is %s", key, key, strings.Join(part.patterns, ", ")))
+		if got := parts[key]; got == "" {
+			why = append(why, fmt.Sprintf("it has no %s, and match.%s is %s", key, key, shown.text(key)))
 		} else {
-			why = append(why, fmt.Sprintf("%s does not fit match.%s, %s", part.got, key, strings.Join(part.patterns, ", ")))
+			why = append(why, fmt.Sprintf("%s does not fit match.%s, %s", got, key, shown.text(key)))
 		}
 	}
 	return strings.Join(why, "; ")
 }
 
 // demands says what a policy asks of a handshake that it selects.
-func demands(p *policies.Policy, e proxy.Expected) string {
+func demands(p *policies.Policy, shown settings, e proxy.Expected) string {
 	origin := "none, so nothing is asked of it"
 	switch {
 	case e.Origin != "" && e.OriginAdmitted:
@@ -224,13 +246,15 @@ func demands(p *policies.Policy, e proxy.Expected) string {
 	case e.Origin != "":
 		allowed := "is empty"
 		if len(p.Origins.Allow) > 0 {
-			allowed = "is " + strings.Join(p.Origins.Allow, ", ")
+			allowed = "is " + shown.section("origins").text("allow")
 		}
 		origin = fmt.Sprintf("not allowed: it is not that of %s, and origins.allow %s", strings.Join(e.OwnHosts, " or "), allowed)
+		origin += onlyObserved(p, p.Origins.Mode)
 	}
 
 	id := p.Connections.Identity
-	where := fmt.Sprintf("%s %s", id.From, id.Name)
+	identities := shown.section("connections").section("identity")
+	where := identities.text("from") + " " + identities.text("name")
 	identity := ""
 	switch {
 	case id.From == "":
@@ -238,15 +262,22 @@ func demands(p *policies.Policy, e proxy.Expected) string {
 	case id.From == policies.FromMessage:
 		identity = "comes in a message, if at all"
 	case e.IdentityDoubtful:
-		identity = fmt.Sprintf("in doubt: %s could be read in two ways", where)
+		identity = fmt.Sprintf("in doubt: %s could be read in two ways", where) + onlyObserved(p, p.Connections.Mode)
 	case e.Identity != "":
 		identity = fmt.Sprintf("found in %s, %s in logs", where, e.Identity)
 	case id.Required:
-		identity = fmt.Sprintf("missing: %s is required", where)
+		identity = fmt.Sprintf("missing: %s is required", where) + onlyObserved(p, p.Connections.Mode)
 	default:
 		identity = fmt.Sprintf("missing, and not required: no %s", where)
 	}
 	return "  origin: " + origin + "\n  identity: " + identity + "\n"
+}
+
+func onlyObserved(p *policies.Policy, rule policies.Mode) string {
+	if p.Observes(rule) {
+		return "; which is only observed"
+	}
+	return ""
 }
 
 func schemaCommand() *cobra.Command {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,6 +16,9 @@ func checked(t *testing.T, files map[string]string, args ...string) (code int, s
 	t.Helper()
 	t.Chdir(t.TempDir())
 	for name, text := range files {
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -31,6 +35,12 @@ func TestCheck(t *testing.T) {
 		"one.yaml": checkUpstream,
 		"two.yaml": checkUpstream + "policies: [{ match: { path: /a } }, { name: rest }]\n",
 		"bad.yaml": checkUpstream + "drain: { timeuot: 5s }\nlog:\n  level: loud\n",
+
+		"conf.d/a.yaml": checkUpstream + "policies: [{ match: { path: /a } }]\n",
+		"conf.d/b.yml":  "policies: [{ name: rest }]\n",
+		"both/a.yaml":   checkUpstream + "log: { level: info }\n",
+		"both/b.yaml":   "log:\n  level: ${NOT_SET_ANYWHERE}\n",
+		"none/a.txt":    checkUpstream,
 	}
 	for name, tt := range map[string]struct {
 		args           []string
@@ -39,20 +49,26 @@ func TestCheck(t *testing.T) {
 	}{
 		"right":   {[]string{"one.yaml"}, 0, "one.yaml: ok, 1 policy\n", ""},
 		"several": {[]string{"one.yaml", "two.yaml"}, 0, "one.yaml: ok, 1 policy\ntwo.yaml: ok, 2 policies\n", ""},
-		"flags":   {[]string{"--upstream", "http://a"}, 0, "flags: ok, 1 policy\n", ""},
+		"folder":  {[]string{"conf.d"}, 0, "conf.d: ok, 2 policies\n", ""},
+		"file by file": {[]string{"conf.d/a.yaml", "conf.d/b.yml", "conf.d"}, 1,
+			"conf.d/a.yaml: ok, 1 policy\nconf.d/b.yml:1:1: upstream.url: is missing; write the server to stand in front of, such as http://127.0.0.1:5000\nconf.d: ok, 2 policies\n",
+			"wswarden: 1 of 3 configurations cannot be used\n"},
+		"wrong folder": {[]string{"both"}, 1, "both/b.yaml:2:3: log.level: is set in both/a.yaml:2:8 already; remove one\n", "wswarden: the configuration cannot be used\n"},
+		"empty folder": {[]string{"none"}, 1, "none: has no *.yaml or *.yml; put one into it, or name a file\n", "wswarden: the configuration cannot be used\n"},
+		"flags":        {[]string{"--upstream", "http://a"}, 0, "flags: ok, 1 policy\n", ""},
 		"wrong": {[]string{"bad.yaml"}, 1,
 			"bad.yaml:2:10: drain.timeuot: is not a known key; did you mean timeout?\nbad.yaml:4:3: log.level: loud is not known; use one of debug, info, warn, error\n",
 			"wswarden: the configuration cannot be used\n"},
 		"one of several wrong": {[]string{"none.yaml", "one.yaml"}, 1,
-			"read configuration: open none.yaml: no such file or directory\none.yaml: ok, 1 policy\n",
+			"none.yaml: cannot be read: no such file or directory; let it be a file that wswarden may read, or name another\none.yaml: ok, 1 policy\n",
 			"wswarden: 1 of 2 configurations cannot be used\n"},
 		"wrong flags": {[]string{"--upstream", "a"}, 1,
 			"--upstream: upstream.url: a is not an http:// URL, and no other is supported; write one such as http://127.0.0.1:5000\n",
 			"wswarden: the configuration cannot be used\n"},
 
-		"nothing":           {nil, 2, "", "wswarden: nothing to check: name a FILE, or give --upstream URL\n"},
+		"nothing":           {nil, 2, "", "wswarden: nothing to check: name a FILE or DIR, or give --upstream URL\n"},
 		"both":              {[]string{"one.yaml", "--upstream", "http://a"}, 2, "", "wswarden: FILE excludes --upstream and --listen: say these in the file, as upstream.url and listeners\n"},
-		"print of several":  {[]string{"one.yaml", "two.yaml", "--print"}, 2, "", "wswarden: --print and --explain are for one FILE\n"},
+		"print of several":  {[]string{"one.yaml", "two.yaml", "--print"}, 2, "", "wswarden: --print and --explain are for one FILE or DIR\n"},
 		"print and explain": {[]string{"one.yaml", "--print", "--explain", "GET /"}, 2, "", "wswarden: --print excludes --explain: ask one by one\n"},
 		"header of nothing": {[]string{"one.yaml", "-H", "a: b"}, 2, "", "wswarden: -H is for --explain\n"},
 		"not a request":     {[]string{"one.yaml", "--explain", "/chat"}, 2, "", "wswarden: --explain \"/chat\" is not a request; write one such as 'GET /path'\n"},
@@ -83,6 +99,48 @@ func TestCheckPrint(t *testing.T) {
 	code, stdout, stderr = checked(t, map[string]string{"printed.yaml": stdout}, "check", "printed.yaml")
 	if code != 0 || stdout != "printed.yaml: ok, 1 policy\n" {
 		t.Errorf("%d, %s%s", code, stdout, stderr)
+	}
+}
+
+// What is most likely a slip in the environment is told, and is no error.
+func TestCheckUnknownVariables(t *testing.T) {
+	t.Setenv("WSWARDEN_DRAIN_TIMOUT", "secret")
+	t.Setenv("WSWARDEN_SERVICE_HOST", "10.0.0.1")
+	code, stdout, stderr := checked(t, map[string]string{"w.yaml": checkUpstream}, "check", "w.yaml")
+	if code != 0 || stdout != "w.yaml: ok, 1 policy\n" || stderr != "WSWARDEN_DRAIN_TIMOUT: names no key; did you mean WSWARDEN_DRAIN_TIMEOUT?\n" {
+		t.Errorf("%d, %s%s", code, stdout, stderr)
+	}
+}
+
+// Nothing that comes from ${…} is told, whatever is asked for.
+func TestCheckTellsWhatIsWritten(t *testing.T) {
+	t.Setenv("CHECK_SECRET", "secret")
+	files := map[string]string{
+		"conf.d/a.yaml": "upstream:\n  url: http://${CHECK_SECRET}:5000\npolicies:\n  - match: { path: \"/${CHECK_SECRET}/*\", host: [a.org, \"${file:host}\"] }\n",
+		"conf.d/b.yaml": "policies:\n  - origins: { allow: [\"https://${CHECK_SECRET}.org\"] }\n    connections: { identity: { from: cookie, name: \"${CHECK_SECRET}\" } }\n",
+		"conf.d/host":   "secret.org\n",
+	}
+	for args, want := range map[string]string{
+		"--print": "  url: http://${CHECK_SECRET}:5000 # conf.d/a.yaml:2\n",
+		"--explain": `handshake: path /, host localhost, origin https://b.org
+policies[0] policy-1 (conf.d/a.yaml:4): / does not fit match.path, /${CHECK_SECRET}/*; localhost does not fit match.host, a.org, ${file:host}
+policies[1] policy-2 (conf.d/b.yaml:2): selects it
+  origin: not allowed: it is not that of localhost, and origins.allow is https://${CHECK_SECRET}.org
+  identity: missing, and not required: no cookie ${CHECK_SECRET}
+answer: 403, origin not allowed
+`,
+	} {
+		line := []string{"check", "conf.d", args}
+		if args == "--explain" {
+			line = append(line, "GET /", "-H", "Origin: https://b.org")
+		}
+		code, stdout, stderr := checked(t, files, line...)
+		if code != 0 || stderr != "" || !strings.Contains(stdout, want) {
+			t.Errorf("%d, %s, got\n%s\nwant\n%s", code, stderr, stdout, want)
+		}
+		if strings.Contains(stdout, "secret") {
+			t.Errorf("a secret in\n%s", stdout)
+		}
 	}
 }
 

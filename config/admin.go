@@ -1,12 +1,8 @@
 package config
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 )
@@ -38,12 +34,20 @@ func (a Admin) Token() (string, error) {
 	if a.TokenFile == "" {
 		return "", nil
 	}
-	text, err := readSmall(a.TokenFile)
-	if err != nil {
-		return "", fmt.Errorf("%s cannot be read: %w; name a file that wswarden may read", plain(a.TokenFile), err)
+	token, wrong := a.token()
+	if wrong != "" {
+		return "", fmt.Errorf("%s %s", plain(a.TokenFile), wrong)
 	}
-	token := strings.TrimRight(text, "\r\n")
-	wrong := ""
+	return token, nil
+}
+
+// token says what is wrong without the name of the file.
+func (a Admin) token() (token, wrong string) {
+	text, err := readToken(a.TokenFile)
+	if err != nil {
+		return "", fmt.Sprintf("cannot be read: %v; name a file that wswarden may read", err)
+	}
+	token = strings.TrimRight(string(text), "\r\n")
 	switch {
 	case token == "":
 		wrong = "is empty"
@@ -54,32 +58,13 @@ func (a Admin) Token() (string, error) {
 	case len(token) < leastToken:
 		wrong = fmt.Sprintf("is shorter than %d bytes", leastToken)
 	default:
-		return token, nil
+		return token, ""
 	}
-	return "", fmt.Errorf("%s %s; write one line into it, such as openssl rand -hex 32 prints", plain(a.TokenFile), wrong)
+	return "", wrong + "; write one line into it, such as openssl rand -hex 32 prints"
 }
 
-// readSmall reads a file, but hardly more of it than a token may have. What is no file
-// is refused: a pipe may never end, and gives what it has to the first reader only.
-func readSmall(name string) (string, error) {
-	info, err := os.Stat(name)
-	if err == nil && !info.Mode().IsRegular() {
-		err = errors.New("not a file")
-	}
-	var file *os.File
-	if err == nil {
-		file, err = os.Open(name)
-	}
-	var text []byte
-	if err == nil {
-		defer func() { _ = file.Close() }()
-		text, err = io.ReadAll(io.LimitReader(file, mostToken+3)) // and its \r\n
-	}
-	if e := (*fs.PathError)(nil); errors.As(err, &e) {
-		err = e.Err // the name is told already
-	}
-	return string(text), err
-}
+// readToken reads hardly more than a token may have: it, and its \r\n.
+func readToken(name string) ([]byte, error) { return readSmall(name, mostToken+2) }
 
 func (v *validator) admin(c *Config) {
 	const key, tokenKey = "admin.address", "admin.token_file"
@@ -97,10 +82,13 @@ func (v *validator) admin(c *Config) {
 	case !loopback && a.TokenFile == "" && !v.problems.cover(tokenKey):
 		v.wrong(key, "%s is not on loopback, and without a token whoever reaches it could end sessions; write token_file: and a file with a token, or an address such as 127.0.0.1:9090", plain(a.Address))
 	case port != 0 && slices.Contains(c.Listeners, Listener{Address: a.Address}):
-		v.wrong(key, "%s is a listener already; use another port", a.Address)
+		v.wrong(key, "%s is a listener already; use another port", plain(a.Address))
 	}
-	if _, err := a.Token(); err != nil {
-		v.wrong(tokenKey, "%s", err)
+	if a.TokenFile == "" {
+		return
+	}
+	if _, wrong := a.token(); wrong != "" {
+		v.wrong(tokenKey, "%s %s", plain(a.TokenFile), public(wrong))
 	}
 }
 

@@ -1,21 +1,23 @@
-// Package config turns one YAML file, the environment and the defaults into
+// Package config turns YAML files, the environment and the defaults into
 // one validated Config. All that is wrong is reported at once, each problem in
 // one line that names the place, the key, the value and what to do.
 //
+// Of several files, lists of sections (listeners, dialects, policies) append, and
+// any other key is set in one of them. In values, ${NAME} stands for a variable of
+// the environment and ${file:/path} for what is in a file, without the end of its
+// last line; $${ is the text ${. What comes from there is never shown.
+//
 // Every key has an environment variable that wins over the file: WSWARDEN_ and
 // the key in capitals, its dots and indexes as underscores, such as
-// WSWARDEN_DRAIN_TIMEOUT or, for the file's first policy,
+// WSWARDEN_DRAIN_TIMEOUT or, for the first policy of all files,
 // WSWARDEN_POLICIES_0_IDLE_TIMEOUT. A list is written there as in YAML, [a, b].
 // A variable that is set but empty counts as set.
 package config
 
 import (
-	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
-	"os"
-	"reflect"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -43,6 +45,10 @@ type Config struct {
 	Dialects []dialects.Spec `mapstructure:"dialects"`
 	// Policies, at least one. A session lives under the first that matches.
 	Policies []policies.Policy `mapstructure:"policies"`
+
+	// written is what may be shown of the values that ${…} is part of. Nil: there are
+	// none.
+	written writings
 }
 
 // Listener is one address to serve on.
@@ -156,65 +162,4 @@ func Default() *Config {
 		},
 		Policies: []policies.Policy{policies.Default()},
 	}
-}
-
-// Load reads the file and the environment. The error is Problems if the file
-// could be read but something in it is wrong.
-func Load(file string) (*Config, error) {
-	c, _, err := LoadPlaces(file)
-	return c, err
-}
-
-// LoadPlaces is Load, and tells where the values come from.
-func LoadPlaces(file string) (*Config, Places, error) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, nil, fmt.Errorf("read configuration: %w", err)
-	}
-	return build(file, text, nil)
-}
-
-// Parse is Load for a text that has been read already; errors call it name.
-func Parse(name string, text []byte) (*Config, error) {
-	c, _, err := build(name, text, nil)
-	return c, err
-}
-
-// FromFlags builds a configuration without a file, from the environment and
-// what the flags --upstream and --listen say. An empty listen: not given.
-func FromFlags(upstream, listen string) (*Config, error) {
-	c, _, err := FromFlagsPlaces(upstream, listen)
-	return c, err
-}
-
-// FromFlagsPlaces is FromFlags, and tells where the values come from.
-func FromFlagsPlaces(upstream, listen string) (*Config, Places, error) {
-	return build("", nil, func(c *Config, from Places) {
-		c.Upstream.URL = upstream
-		from["upstream.url"] = place{name: "--upstream"}
-		if listen != "" {
-			c.Listeners = []Listener{{Address: listen}}
-			from["listeners[0].address"] = place{name: "--listen"}
-		}
-	})
-}
-
-// build layers defaults, file, environment and flags, and checks the result.
-func build(name string, text []byte, flags func(*Config, Places)) (*Config, Places, error) {
-	r := &reader{file: name, environ: os.LookupEnv, places: Places{}}
-	settings, ok := r.settings(text, reflect.TypeFor[Config]())
-	if !ok {
-		return nil, nil, r.problems
-	}
-	c := Default()
-	r.fill("", settings, reflect.ValueOf(c).Elem())
-	r.namePolicies(c)
-	if flags != nil {
-		flags(c, r.places)
-	}
-	r.validate(c)
-	if len(r.problems) > 0 {
-		return nil, nil, r.problems
-	}
-	return c, r.places, nil
 }

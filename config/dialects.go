@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -42,7 +41,8 @@ func Builtin(name string) (dialects.Spec, bool) {
 	}
 	r := &reader{file: name + ".yaml", places: Places{}}
 	spec := defaultDialect()
-	if settings, ok := r.settings(text, dialectType); ok {
+	settings := map[string]any{}
+	if r.settings(text, dialectType, settings) {
 		r.fill("", settings, reflect.ValueOf(&spec).Elem())
 	}
 	if len(r.problems) > 0 {
@@ -60,7 +60,7 @@ func (c *Config) Dialect(name string) (*dialects.Dialect, error) {
 	}
 	spec, at, found := c.spec(name)
 	if !found {
-		return nil, errors.New(c.unknownDialect(name))
+		return nil, fmt.Errorf("%s is not a known dialect; %s", plain(name), c.suggestDialect(name))
 	}
 	d, problems := compile(spec, at)
 	if len(problems) > 0 {
@@ -81,14 +81,16 @@ func (c *Config) spec(name string) (spec dialects.Spec, key string, found bool) 
 	return spec, name, found
 }
 
-func (c *Config) unknownDialect(name string) string {
+// suggestDialect is suggest, among those whose names may be shown.
+func (c *Config) suggestDialect(name string) string {
 	known := Builtins()
-	for _, s := range c.Dialects {
-		if s.Name != "" && !slices.Contains(known, s.Name) {
+	for i, s := range c.Dialects {
+		_, expanded := c.written[fmt.Sprintf("dialects[%d].name", i)]
+		if s.Name != "" && !expanded && !slices.Contains(known, s.Name) {
 			known = append(known, s.Name)
 		}
 	}
-	return fmt.Sprintf("%s is not a known dialect; %s", plain(name), suggest(name, known))
+	return suggest(name, known)
 }
 
 // undoes reports whether the dialect has an unsubscribe for some of what it counts.
@@ -125,7 +127,7 @@ func (v *validator) dialects(list []dialects.Spec) {
 		if spec.Name == "" {
 			v.wrong(key+".name", "is missing; write the name by which policies refer to the dialect")
 		} else if first, twice := seen[spec.Name]; twice {
-			v.wrong(key+".name", "%s is the name of dialects[%d] already; use another", plain(spec.Name), first)
+			v.wrong(key+".name", "%s is the name of %s already; use another", plain(spec.Name), v.item("dialects", first))
 		} else {
 			seen[spec.Name] = i
 		}
@@ -134,10 +136,21 @@ func (v *validator) dialects(list []dialects.Spec) {
 		_, problems := compile(spec, key)
 		for _, p := range problems {
 			if !known.cover(key+".form") && !known.touch(ruleOf(p.Key)) {
-				v.wrong(p.Key, "%s", p.Text)
+				v.wrong(p.Key, "%s", v.ofDialect(key, p.Text))
 			}
 		}
 	}
+}
+
+// ofDialect is what is wrong with a dialect, as it may be shown: a text may have any
+// of the dialect's values in it.
+func (v *validator) ofDialect(key, text string) public {
+	for at := range v.written {
+		if within(at, key) {
+			return "cannot be used; to be told what is wrong, write out what the dialect has as ${…}"
+		}
+	}
+	return public(text)
 }
 
 // ruleOf cuts dialects[0].subscribe[0].topic down to the rule's own key.
@@ -155,7 +168,11 @@ func (v *validator) dialect(key string, c *Config, name string) *dialects.Dialec
 	spec, at, found := c.spec(name)
 	if !found {
 		if !v.nameless(c.Dialects) {
-			v.wrong(key, "%s", c.unknownDialect(name))
+			known := name
+			if _, expanded := v.written[key]; expanded {
+				known = "" // which nothing is near to
+			}
+			v.wrong(key, "%s is not a known dialect; %s", plain(name), public(c.suggestDialect(known)))
 		}
 		return nil
 	}

@@ -49,7 +49,8 @@ func TestBuiltinsKnowNoEnvironment(t *testing.T) {
 // All that can be written is read, in the file's order and spelling.
 func TestDialectOfTheFile(t *testing.T) {
 	r := &reader{file: "w.yaml", places: Places{}}
-	settings, _ := r.settings([]byte(`
+	settings := map[string]any{}
+	r.settings([]byte(`
 dialects:
   - name: Own
     form: stomp
@@ -79,7 +80,7 @@ dialects:
     released: [{ lacks: [x], id: i }]
     heartbeat: [{ text: ping }, { has: [y] }]
   - name: plain
-`), reflect.TypeFor[Config]())
+`), reflect.TypeFor[Config](), settings)
 	c := Default()
 	r.fill("", settings, reflect.ValueOf(c).Elem())
 	if len(r.problems) > 0 {

@@ -134,6 +134,7 @@ func TestEveryKeyHasDefaultAndVariable(t *testing.T) {
 		"policies[].release.unsubscribe": "false", "policies[].release.webhook.url": "https://seven",
 		"store.kind": "redis", "store.url": "redis://seven", "store.timeout": "7s", "store.on_failure": "deny", "pressure.heap": "17MiB",
 		"admin.token_file": tokenFile(t, goodToken), "tracing.otlp_endpoint": "https://seven",
+		"policies[].mode": "observe", "policies[].on_reload": "enforce", "policies[].lifetime.max": "17h", "enforce, observe": "observe",
 		"policies[].refuse_with": "close", "policies[].connections.identity.from": "header", "policies[].connections.on_excess": "evict_oldest",
 	}
 	besides := map[string][]string{ // which go together
@@ -147,6 +148,9 @@ policies: # without which some keys may not be given
   - name: default
     dialect: rac
     messages: {rate: 1}
+    idle: {timeout: 1h}
+    first_message: {timeout: 1h}
+    lifetime: {max: 9h}
     handshakes: {per_ip_rate: 0.1, total_rate: 1}
     connections: {max: 100, identity: {from: query, name: token}}
     subscriptions: {max: 100}

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"math"
 	"reflect"
 	"slices"
@@ -37,9 +36,7 @@ func (r *reader) fields(path string, n *yaml.Node) any {
 		r.places[key] = r.at(pair[0])
 		if first, twice := lines[name]; twice {
 			r.problem(key, "is written twice, first in line %d; remove one", first)
-		} else if value, problem := field(pair[1]); problem != "" {
-			r.problem(key, "%s", problem)
-		} else {
+		} else if value, ok := r.field(key, pair[1]); ok {
 			fields = append(fields, dialects.Field{Name: name, Value: value})
 		}
 		lines[name] = line
@@ -47,29 +44,32 @@ func (r *reader) fields(path string, n *yaml.Node) any {
 	return fields
 }
 
-// field reads the value of one of Fields. The problem is empty if it could.
-func field(n *yaml.Node) (value any, problem string) {
+// field reads the value of one of Fields. Not ok: it is of no use, which is told.
+func (r *reader) field(key string, n *yaml.Node) (value any, ok bool) {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
 	if n.Kind != yaml.ScalarNode {
-		return nil, fmt.Sprintf("must be one value, not %s; if it is text, put it into quotes", kind(n))
+		r.problem(key, "must be one value, not %s; if it is text, put it into quotes", kind(n))
+		return nil, false
 	}
 	switch n.ShortTag() {
 	case "!!null":
-		return nil, ""
+		return nil, true
 	case "!!str":
-		return n.Value, ""
+		text, _, ok := r.expand(key, n)
+		return text, ok
 	case "!!bool":
 		var b bool
 		if n.Decode(&b) == nil {
-			return b, ""
+			return b, true
 		}
 	case "!!int", "!!float":
 		var f float64
 		if n.Decode(&f) == nil && !math.IsNaN(f) && !math.IsInf(f, 0) {
-			return f, ""
+			return f, true
 		}
 	}
-	return nil, fmt.Sprintf("%s is not text, a number, true, false or null; if it is text, put it into quotes", plain(n.Value))
+	r.problem(key, "%s is not text, a number, true, false or null; if it is text, put it into quotes", plain(n.Value))
+	return nil, false
 }

@@ -1,13 +1,17 @@
 package config
 
 import (
+	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// FuzzParse: no text makes Parse panic; what it accepts is valid, and
-// fits the schema; what it refuses is told in lines that each name a line of the file.
-func FuzzParse(f *testing.F) {
+// FuzzLoad: no file, nor two in a folder, make the loader panic. What it accepts is
+// valid, fits the schema, and is the same once it is printed and loaded again. What it
+// refuses is told in lines that each name a line of a file.
+func FuzzLoad(f *testing.F) {
 	seeds := []string{
 		upstreamLine,
 		upstreamLine + "listeners: [{address: \":80\"}]\ntrusted_proxies: [10.0.0.0/8]\nadmin: {address: \"\"}\n",
@@ -21,41 +25,106 @@ func FuzzParse(f *testing.F) {
 		upstreamLine + "dialects:\n  - name: own\n    subscribe:\n      - {match: &m {a.b: 1, \"[0]\": ~}, topic: t, capture: {c: d}, unsubscribe: '{{c}}'}\n    heartbeat: [{match: *m}, {text: ping}]\n",
 		upstreamLine + "dialects: [{name: a, subscribe: [{match: {\"a\\nb\": 1, ? [x] : y}, topic: a..b}]}]\n",
 		upstreamLine + "policies: [{match: {path: /a/**}}, {match: {path: /a/*}}, {match: {host: [a]}}]\n", "log: &l {level: *l}\n", "a: &a [*a]\n", "? [a]\n: b\n", "a: 1\n---\nb: 2\n", "drain:\n\ttimeout: 5\n", "log: \"\\\n", "!!binary a: b\n",
+		upstreamLine + "drain:\n  timeout: ${TEN}s\n  reason: $${TEN} ${WORD}$\npressure:\n  heap: ${TEN}0MiB\nlog: {level: \"${WORD}\"}\n",
+		upstreamLine + "trusted_proxies: [\"${TEN}.0.0.0/8\"]\npolicies:\n  - connections:\n      max: !!int ${TEN}\n    messages:\n      validate_utf8: ${TRUE}\n    release: {webhook: {url: \"http://a?b=${WORD}\"}}\n",
+		upstreamLine + "dialects: [{name: \"${WORD}\", subscribe: [{match: {a: \"${TEN}\", b: \"$${\"}, topic: t}]}]\npolicies: [{dialect: warn}]\n",
+		upstreamLine + "policies: [{name: \"${NONE}\"}, {name: \"${file:none}\"}, {name: \"${\"}, {name: \"${-}\"}]\n",
+		upstreamLine + "policies: [{messages: {rate: 1_000}, handshakes: {per_ip_rate: 1_0, total_rate: 1__0}, heartbeat: {interval: 30s, jitter: 0.0_1}}]\n",
+		upstreamLine + "policies: [{mode: observe, on_reload: enforce, idle: {timeout: 5m, mode: observe}}]\n",
+	}
+	folders := [][2]string{
+		{upstreamLine + "policies: [{match: {path: /a}}]\nlog: {level: info}", "policies: [{match: {path: /b}}]\nlog: {format: text}\n"},
+		{upstreamLine + "policies: []\n", "listeners: [{address: \":80\"}]\ndialects: [{name: a, heartbeat: [{text: a}]}]\npolicies: [{dialect: a}]\n"},
+		{upstreamLine + "policies: [{name: a}]\n", "policies: [{name: a}]\nupstream: {url: http://b}\nlog: {level: info, level: info}\n"},
+		{"log: [\n", upstreamLine + "log: 5\n"},
+	}
+	environ := map[string]string{"TEN": "10", "WORD": "warn", "TRUE": "true"}
+	load := func(first, second string) (*Loaded, error) {
+		r := newReader()
+		r.environ = func(name string) (string, bool) {
+			value, ok := environ[name]
+			return value, ok
+		}
+		files := []file{{name: "w.yaml", text: []byte(first)}}
+		if second != "" {
+			files = append(files, file{name: "x.yaml", text: []byte(second)})
+			r.folder = "folder"
+		}
+		return r.load(files, nil, nil)
 	}
 	valid := 0
-	for _, seed := range seeds {
-		if _, err := Parse("w.yaml", []byte(seed)); err == nil {
+	add := func(first, second string) {
+		if _, err := load(first, second); err == nil {
 			valid++
 		}
-		f.Add(seed)
+		f.Add(first, second)
 	}
-	if valid < 8 {
+	for _, seed := range seeds {
+		add(seed, "")
+	}
+	for _, seed := range folders {
+		add(seed[0], seed[1])
+	}
+	if valid < 14 {
 		f.Fatalf("only %d of the seeds are valid", valid)
 	}
-	f.Fuzz(func(t *testing.T, text string) {
-		c, err := Parse("w.yaml", []byte(text))
-		if err == nil {
-			if err := c.Validate(); err != nil {
-				t.Fatalf("accepted, but: %v", err)
-			}
-			if err := fitsSchema(t, text); err != nil {
-				t.Fatalf("accepted, but: %v", err)
-			}
+	f.Fuzz(func(t *testing.T, first, second string) {
+		texts := map[string]string{"w.yaml": first}
+		if second != "" {
+			texts["x.yaml"] = second
+		}
+		l, err := load(first, second)
+		if err != nil {
+			wantPlaces(t, l, err, texts)
 			return
 		}
-		if c != nil || err.Error() == "" {
-			t.Fatalf("configuration %v beside error %q", c, err)
+		if err := l.Validate(); err != nil {
+			t.Fatalf("accepted, but: %v", err)
 		}
-		lines := strings.Count(text, "\n") + strings.Count(text, "\r") + strings.Count(text, "\u0085") +
-			strings.Count(text, "\u2028") + strings.Count(text, "\u2029") + 1
-		problems := err.(Problems)
-		if got := strings.Count(err.Error(), "\n") + 1; got != len(problems) {
-			t.Fatalf("%d problems in %d lines: %s", len(problems), got, err)
-		}
-		for _, p := range problems {
-			if p.line < 1 || p.line > lines || p.column < 1 || !strings.HasPrefix(p.String(), "w.yaml:") {
-				t.Fatalf("line %d of %d: %s", p.line, lines, p)
+		printed := printed(t, l.Config, l.Places)
+		for _, text := range append(slices.Collect(maps.Values(texts)), printed) {
+			if err := fitsSchema(t, text); err != nil && !(second != "" && strings.Contains(err.Error(), "minItems")) {
+				t.Fatalf("accepted, but: %v in\n%s", err, text) // an empty list is none beside another file's
 			}
 		}
+		again, err := load(printed, "")
+		switch {
+		case strings.Contains(printed, redacted):
+		case err != nil:
+			t.Fatalf("%v in\n%s", err, printed)
+		case !sameValues(t, again.Config, l.Config):
+			t.Fatalf("not what it was:\n%s", printed)
+		}
 	})
+}
+
+// sameValues compares what can be written: no list is an empty one.
+func sameValues(t *testing.T, a, b *Config) bool {
+	x, y := *a, *b
+	x.written, y.written = nil, nil
+	return printed(t, &x, nil) == printed(t, &y, nil)
+}
+
+func wantPlaces(t *testing.T, l *Loaded, err error, texts map[string]string) {
+	t.Helper()
+	var problems Problems
+	if !errors.As(err, &problems) || l.Config != nil || err.Error() == "" {
+		t.Fatalf("configuration %v beside error %q", l.Config, err)
+	}
+	if got := strings.Count(err.Error(), "\n") + 1; got != len(problems) {
+		t.Fatalf("%d problems in %d lines: %s", len(problems), got, err)
+	}
+	for _, p := range problems {
+		if len(texts) > 1 && p.Place == "folder" {
+			continue
+		}
+		text, known := texts[p.at.name]
+		lines := 1
+		for _, end := range []string{"\n", "\r", "\u0085", "\u2028", "\u2029"} {
+			lines += strings.Count(text, end)
+		}
+		if !known || p.at.line < 1 || p.at.line > lines || p.at.column < 1 || !strings.HasPrefix(p.String(), p.at.name+":") {
+			t.Fatalf("line %d of %d: %s", p.at.line, lines, p)
+		}
+	}
 }

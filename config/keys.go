@@ -24,6 +24,8 @@ var choices = map[string][]string{
 	"log.format":                           {"json", "text"},
 	"store.kind":                           {"memory", "redis"},
 	"store.on_failure":                     {"allow", "deny"},
+	"policies[].mode":                      {"enforce", "observe"},
+	"policies[].on_reload":                 {"keep", "enforce"},
 	"policies[].refuse_with":               {"status", "close"},
 	"policies[].connections.identity.from": {"query", "header", "cookie", "message"},
 	"policies[].connections.on_excess":     {"reject", "evict_oldest"},
@@ -31,6 +33,18 @@ var choices = map[string][]string{
 	"policies[].messages.on_excess":        {"close", "drop", "delay"},
 	"policies[].inspect.oversize":          {"close", "forward"},
 	"policies[].subscriptions.on_excess":   {"reject", "close", "evict_oldest"},
+	"policies[].origins.mode":              {"enforce", "observe"},
+	"policies[].handshakes.mode":           {"enforce", "observe"},
+	"policies[].connections.mode":          {"enforce", "observe"},
+	"policies[].heartbeat.mode":            {"enforce", "observe"},
+	"policies[].upstream_heartbeat.mode":   {"enforce", "observe"},
+	"policies[].first_message.mode":        {"enforce", "observe"},
+	"policies[].idle.mode":                 {"enforce", "observe"},
+	"policies[].lifetime.mode":             {"enforce", "observe"},
+	"policies[].stall.mode":                {"enforce", "observe"},
+	"policies[].messages.mode":             {"enforce", "observe"},
+	"policies[].inspect.mode":              {"enforce", "observe"},
+	"policies[].subscriptions.mode":        {"enforce", "observe"},
 	"dialects[].form":                      {"json", "socket.io", "stomp"},
 	"dialects[].records":                   {"one", "lines", "rs", "nul", "batch"},
 	"dialects[].binary":                    {"read", "forward", "refuse"},
@@ -39,7 +53,21 @@ var choices = map[string][]string{
 }
 
 // optional are the choices that may also be left empty, as they are by default.
-var optional = []string{"policies[].connections.identity.from"}
+var optional = []string{
+	"policies[].connections.identity.from",
+	"policies[].origins.mode",
+	"policies[].handshakes.mode",
+	"policies[].connections.mode",
+	"policies[].heartbeat.mode",
+	"policies[].upstream_heartbeat.mode",
+	"policies[].first_message.mode",
+	"policies[].idle.mode",
+	"policies[].lifetime.mode",
+	"policies[].stall.mode",
+	"policies[].messages.mode",
+	"policies[].inspect.mode",
+	"policies[].subscriptions.mode",
+}
 
 // required are the keys without a default.
 var required = []string{
@@ -121,9 +149,8 @@ func typeWord(t reflect.Type) string {
 // resolved (heartbeat.interval), lists whole.
 func leaves(section reflect.Value) iter.Seq2[string, reflect.Value] {
 	return func(yield func(string, reflect.Value) bool) {
-		for field, value := range section.Fields() {
-			name := field.Tag.Get("mapstructure")
-			if !isSection(field.Type) {
+		for name, value := range fields(section) {
+			if !isSection(value.Type()) {
 				if !yield(name, value) {
 					return
 				}
@@ -133,6 +160,17 @@ func leaves(section reflect.Value) iter.Seq2[string, reflect.Value] {
 				if !yield(name+"."+key, value) {
 					return
 				}
+			}
+		}
+	}
+}
+
+// fields yields the keys of a section and what they have, in their order.
+func fields(section reflect.Value) iter.Seq2[string, reflect.Value] {
+	return func(yield func(string, reflect.Value) bool) {
+		for field, value := range section.Fields() {
+			if field.IsExported() && !yield(field.Tag.Get("mapstructure"), value) {
+				return
 			}
 		}
 	}
@@ -168,16 +206,21 @@ func join(path, key string) string {
 
 // suggest names the known key that is nearest to a wrong one, or all.
 func suggest(wrong string, known []string) string {
+	if near := nearest(strings.ToLower(wrong), known); near != "" {
+		return "did you mean " + near + "?"
+	}
+	return "known here: " + strings.Join(known, ", ")
+}
+
+// nearest is empty if none is near.
+func nearest(wrong string, known []string) string {
 	best, least := "", min(2, (len(wrong)+1)/3)+1
 	for _, name := range known {
-		if d := distance(strings.ToLower(wrong), name, least); d < least {
+		if d := distance(wrong, name, least); d < least {
 			best, least = name, d
 		}
 	}
-	if best != "" {
-		return "did you mean " + best + "?"
-	}
-	return "known here: " + strings.Join(known, ", ")
+	return best
 }
 
 // distance counts the letters to insert, remove, replace or swap to make a

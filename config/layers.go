@@ -61,16 +61,19 @@ func (r *reader) environment(path string, t reflect.Type) any {
 		return nil
 	}
 	name := Variable(path)
+	r.variables = append(r.variables, name)
 	text, ok := r.environ(name)
 	if !ok {
 		return nil
 	}
+	r.inputs.add("variable", name, text)
 	maps.DeleteFunc(r.places, func(key string, _ place) bool { return within(key, path) })
+	maps.DeleteFunc(r.written, func(key string, _ asWritten) bool { return within(key, path) })
 	r.places[path] = place{name: name}
 	if t.Kind() == reflect.Slice {
 		return r.environmentYAML(path, name, text, t)
 	}
-	v, problem := convert(text, t)
+	v, problem := convert(text, text, t)
 	if problem != "" {
 		r.problem(path, "%s", problem)
 		return nil
@@ -85,7 +88,7 @@ func (r *reader) environmentYAML(path, name, text string, t reflect.Type) any {
 	}
 	r.variable = name
 	defer func() { r.variable = "" }()
-	return r.value(path, root, t)
+	return r.value(path, root, t, nil)
 }
 
 var variables = strings.NewReplacer(".", "_", "[", "_", "]", "")

@@ -146,11 +146,12 @@ func TestTokenFromEnvironment(t *testing.T) {
 
 func mistakesInTracing(*testing.T) (all []mistake) {
 	for _, row := range []mistake{
-		{"otlp_endpoint: 127.0.0.1:4318", `w.yaml:2:11: tracing.otlp_endpoint: 127.0.0.1:4318 is not an http:// or https:// URL; write that of a collector, such as http://127.0.0.1:4318`},
+		{"otlp_endpoint: 127.0.0.1:4318", `w.yaml:2:11: tracing.otlp_endpoint: is not an http:// or https:// URL (nor shown, as it may hold a key); write that of a collector, such as http://127.0.0.1:4318`},
 		{"otlp_endpoint: \"grpc://a:4317\"", `w.yaml:2:11: tracing.otlp_endpoint: grpc://a:4317 is not an http:// or https:// URL; write that of a collector, such as http://127.0.0.1:4318`},
 		{"otlp_endpoint: \"http://:4318\"", `w.yaml:2:11: tracing.otlp_endpoint: http://:4318 is not an http:// or https:// URL; write that of a collector, such as http://127.0.0.1:4318`},
 		{"otlp_endpoint: \"http://a:0\"", `w.yaml:2:11: tracing.otlp_endpoint: http://a:0 has no port from 1 to 65535; write one such as http://127.0.0.1:4318`},
-		{"otlp_endpoint: \"https://me:secret@a\"", `w.yaml:2:11: tracing.otlp_endpoint: https://me:xxxxx@a has a user, which is not supported; leave it out, and give the collector's headers in OTEL_EXPORTER_OTLP_HEADERS`},
+		{"otlp_endpoint: \"https://me:secret@a\"", `w.yaml:2:11: tracing.otlp_endpoint: https://a has a user (not shown), which is not supported; leave it out, and give the collector's headers in OTEL_EXPORTER_OTLP_HEADERS`},
+		{"otlp_endpoint: \"http://u:SecretPw@h:1/?q=SecretQ\"", `w.yaml:2:11: tracing.otlp_endpoint: http://h:1/ has a user (not shown), which is not supported; leave it out, and give the collector's headers in OTEL_EXPORTER_OTLP_HEADERS`},
 		{"otlp_endpoint: \"https://a/?key=secret\"", `w.yaml:2:11: tracing.otlp_endpoint: has a query or fragment (not shown, as it may hold a key), which no collector's URL has; leave it out`},
 		{"otlp_endpoint: \"https://a#x\"", `w.yaml:2:11: tracing.otlp_endpoint: has a query or fragment (not shown, as it may hold a key), which no collector's URL has; leave it out`},
 		{"otlp_endpoint: 4318", `w.yaml:2:11: tracing.otlp_endpoint: 4318 is not text; put it into quotes`},

@@ -71,6 +71,39 @@ func contradictions(*testing.T) (all []mistake) {
 	return all
 }
 
+// Of policies and rules that only observe.
+func mistakesInModes(*testing.T) (all []mistake) {
+	const more = ` cannot be done, as the policy observes; write mode: enforce for the policy, and observe for each rule that is to observe`
+	const off = ` has no effect, as the rule is off; write `
+	for _, row := range []mistake{
+		{"policies: [{mode: watch}]", `w.yaml:2:13: policies[0].mode: watch is not known; use one of enforce, observe`},
+		{"policies: [{mode: \"\"}]", `w.yaml:2:13: policies[0].mode: "" is not known; use one of enforce, observe`},
+		{"policies: [{on_reload: close}]", `w.yaml:2:13: policies[0].on_reload: close is not known; use one of keep, enforce`},
+		{"policies: [{idle: {timeout: 5m, mode: true}}]", `w.yaml:2:33: policies[0].idle.mode: true is not text; put it into quotes`},
+		{"policies: [{idle: {timeout: 5m, mode: monitor}}]", `w.yaml:2:33: policies[0].idle.mode: monitor is not known; use one of enforce, observe`},
+		{"policies: [{release: {mode: observe}}]", `w.yaml:2:23: policies[0].release.mode: is not a known key; known here: unsubscribe, farewell, grace, webhook`},
+		{"policies:\n  - mode: observe\n    idle:\n      timeout: 5m\n      mode: enforce\n    origins: {mode: enforce}",
+			`w.yaml:6:7: policies[0].idle.mode: enforce` + more + "\n" + `w.yaml:7:15: policies[0].origins.mode: enforce` + more},
+		{"policies: [{mode: obsrve, idle: {timeout: 5m, mode: enforce}}]", `w.yaml:2:13: policies[0].mode: obsrve is not known; use one of enforce, observe`},
+		{"policies: [{idle: {mode: observe}}]", `w.yaml:2:20: policies[0].idle.mode: observe` + off + `a timeout such as 10m, or remove it`},
+		{"policies: [{heartbeat: {interval: 0s, mode: observe}}]", `w.yaml:2:39: policies[0].heartbeat.mode: observe` + off + `an interval such as 30s, or remove it`},
+		{"policies: [{upstream_heartbeat: {mode: observe}}]", `w.yaml:2:34: policies[0].upstream_heartbeat.mode: observe` + off + `an interval such as 30s, or remove it`},
+		{"policies: [{first_message: {mode: observe}}]", `w.yaml:2:29: policies[0].first_message.mode: observe` + off + `a timeout such as 10s, or remove it`},
+		{"policies: [{lifetime: {jitter: 0.5, mode: observe}}]", `w.yaml:2:37: policies[0].lifetime.mode: observe` + off + `max: such as 12h, or remove it`},
+		{"policies: [{stall: {timeout: 0s, mode: observe}}]", `w.yaml:2:34: policies[0].stall.mode: observe` + off + `a timeout such as 30s, or remove it`},
+		{"policies: [{messages: {mode: observe}}]", `w.yaml:2:24: policies[0].messages.mode: observe` + off + `max_bytes:, rate:, bytes_per_second: or validate_utf8:, or remove it`},
+		{"policies: [{handshakes: {mode: observe}}]", `w.yaml:2:26: policies[0].handshakes.mode: observe` + off + `per_ip_rate: or total_rate:, or remove it`},
+		{"policies: [{connections: {mode: observe, identity: {from: query, name: token}}}]", `w.yaml:2:27: policies[0].connections.mode: observe` + off + `max:, per_ip: or per_identity:, or remove it`},
+		{"policies: [{dialect: rac, subscriptions: {mode: observe}}]", `w.yaml:2:43: policies[0].subscriptions.mode: observe` + off + `max:, max_per_topic:, allow: or deny:, or remove it`},
+		{"policies: [{origins: {allow: [\"*\"], mode: observe}}]", `w.yaml:2:37: policies[0].origins.mode: observe` + off + `allow: without *, or remove it`},
+		// of a rule whose limit could not be read, nothing is known
+		{"policies: [{idle: {timeout: 5, mode: observe}}]", `w.yaml:2:20: policies[0].idle.timeout: 5 has no unit; write 5s`},
+	} {
+		all = append(all, mistake{upstreamLine + row.file, row.want})
+	}
+	return all
+}
+
 // What only looks like a contradiction.
 func TestNoDoubts(t *testing.T) {
 	for _, file := range []string{
@@ -80,6 +113,9 @@ func TestNoDoubts(t *testing.T) {
 		"policies: [{heartbeat: {interval: 5s, timeout: 10s}}]", // the default, written down
 		"policies: [{dialect: rac, messages: {max_bytes: 1MiB}, inspect: {oversize: forward}}]",
 		"policies: [{messages: {max_bytes: 1MiB}}]",
+		"policies: [{mode: observe, origins: {mode: observe}, stall: {mode: observe}, idle: {timeout: 5m, mode: observe}}]", // said twice
+		"policies: [{heartbeat: {mode: enforce}, idle: {mode: enforce}, on_reload: enforce}]",
+		"policies: [{connections: {mode: observe, identity: {from: query, name: token, required: true}}}]",
 		"listeners: [{address: \"127.0.0.1:80\"}, {address: \"[::1]:80\"}, {address: \"127.0.0.2:80\"}, {address: \"10.0.0.1:80\"}]",
 		"listeners: [{address: \"0.0.0.0:80\"}, {address: \"[::1]:80\"}]",
 		"listeners: [{address: \":0\"}, {address: \"127.0.0.1:0\"}]\nadmin: {address: \"127.0.0.1:0\"}",

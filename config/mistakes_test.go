@@ -20,6 +20,7 @@ func mistakes(t *testing.T) (all []mistake) {
 	for _, some := range []func(*testing.T) []mistake{
 		mistakesInSyntaxAndValues, mistakesInTheWholeFile, mistakesInAdmin, mistakesInTracing,
 		mistakesInAdmission, mistakesInStore, mistakesInDialects, mistakesInOrder, contradictions,
+		mistakesInModes, mistakesInExpansions,
 	} {
 		all = append(all, some(t)...)
 	}
@@ -72,7 +73,7 @@ func mistakesInSyntaxAndValues(*testing.T) (all []mistake) {
 		{"log: {colour: true}", `w.yaml:2:7: log.colour: is not a known key; known here: level, format`},
 		{"plugins: {kind: memory}", `w.yaml:2:1: plugins: is not a known key; known here: listeners, trusted_proxies, upstream, admin, drain, log, tracing, store, pressure, dialects, policies`},
 		{"listeners:\n  - address: 127.0.0.1:1\n    tls: {cert: a.pem}", `w.yaml:4:5: listeners[0].tls: is not a known key; known here: address`},
-		{"policies:\n  - name: a\n    mode: observe", `w.yaml:4:5: policies[0].mode: is not a known key; known here: name, match, dialect, refuse_with, origins, handshakes, connections, heartbeat, upstream_heartbeat, first_message, idle, lifetime, stall, messages, inspect, subscriptions, release`},
+		{"policies:\n  - name: a\n    sample: 10%", `w.yaml:4:5: policies[0].sample: is not a known key; known here: name, match, mode, on_reload, dialect, refuse_with, origins, handshakes, connections, heartbeat, upstream_heartbeat, first_message, idle, lifetime, stall, messages, inspect, subscriptions, release`},
 		{"policies:\n  - heartbeat:\n      interval: 5s\n      intervall: 6s", `w.yaml:5:7: policies[0].heartbeat.intervall: is not a known key; did you mean interval?`},
 		{"drain.timeout: 5s", `w.yaml:2:1: drain.timeout: is not a known key; known here: listeners, trusted_proxies, upstream, admin, drain, log, tracing, store, pressure, dialects, policies`},
 		{"1: x", `w.yaml:2:1: 1: is not a known key; known here: listeners, trusted_proxies, upstream, admin, drain, log, tracing, store, pressure, dialects, policies`},
@@ -104,7 +105,7 @@ func mistakesInSyntaxAndValues(*testing.T) (all []mistake) {
 		{"drain: {spread: -1s}", `w.yaml:2:9: drain.spread: -1s is below zero; write 0s or more`},
 		{"drain: {timeout: 5s}", `w.yaml:2:1: drain.spread: 10s is longer than drain.timeout; write 5s or less`},
 		{"drain: {timeout: -5s}", `w.yaml:2:9: drain.timeout: -5s is below zero; write 0s or more`},
-		{"drain: {timeout: 99999999999h}", `w.yaml:2:9: drain.timeout: 99999999999h is not a duration; write a number and ms, s, m or h, such as 30s`},
+		{"drain: {timeout: 99999999999h}", `w.yaml:2:9: drain.timeout: 99999999999h is too long; write less than 292 years, or remove it`},
 
 		// close codes and reasons
 		{"drain: {close_code: 1005}", `w.yaml:2:9: drain.close_code: 1005 may not be sent in a close frame; use 1000 to 1003, 1007 to 1014, or 3000 to 4999`},
@@ -175,6 +176,16 @@ func mistakesInSyntaxAndValues(*testing.T) (all []mistake) {
 		{"policies: [{messages: {rate: 20, burst: 1.5}}]", `w.yaml:2:34: policies[0].messages.burst: 1.5 is not a count; write a whole number, such as 20`},
 		{"policies: [{messages: {rate: 20, burst: -1}}]", `w.yaml:2:34: policies[0].messages.burst: -1 is below zero; write 0 or more`},
 		{"policies: [{messages: {rate: 20, burst: \"5\"}}]", `w.yaml:2:34: policies[0].messages.burst: "5" is text, not a number; remove the quotes`},
+		{"policies: [{messages: {rate: 1e-300, on_excess: delay}}]", `w.yaml:2:24: policies[0].messages.rate: 1e-300 is hardly ever; write 0.001 or more, or 0 for no limit`},
+		{"policies: [{idle: {timeout: 1ns}}]", `w.yaml:2:20: policies[0].idle.timeout: 1ns is shorter than anything takes; write 1ms or more`},
+		{"policies: [{idle: {timeout: 9999999h}}]", `w.yaml:2:20: policies[0].idle.timeout: 9999999h is too long; write less than 292 years, or remove it`},
+		{"policies: [{messages: {rate: 1_000}}]", `w.yaml:2:24: policies[0].messages.rate: 1_000 is not a number; write how many in a second, such as 20`},
+		{"policies: [{handshakes: {total_rate: 1_000}}]", `w.yaml:2:26: policies[0].handshakes.total_rate: 1_000 is not a number; write how many in a second, such as 20`},
+		{"policies: [{connections: {max: 1_000}}]", `w.yaml:2:27: policies[0].connections.max: 1_000 is not a count; write a whole number, such as 20`},
+		{"policies: [{heartbeat: {jitter: 0.0_1}}]", `w.yaml:2:25: policies[0].heartbeat.jitter: 0.0_1 is not a number; write one from 0 to 1`},
+		{"drain: {timeout: 1_000}", `w.yaml:2:9: drain.timeout: 1_000 is not a duration; write a number and ms, s, m or h, such as 30s`},
+		{"policies: [" + strings.Repeat("{}, ", 2000) + "]", `w.yaml:2:1: policies: 2000 are too many; write 1000 or fewer`},
+		{"listeners: [" + strings.Repeat("{}, ", 1001) + "]", `w.yaml:2:1: listeners: 1001 are too many; write 1000 or fewer`},
 		{"policies: [{messages: {rate: x, burst: 5}}]", `w.yaml:2:24: policies[0].messages.rate: x is not a number; write how many in a second, such as 20`},
 		{"policies: [{messages: {bytes_per_second: 64}}]", `w.yaml:2:24: policies[0].messages.bytes_per_second: 64 lets hardly a message pass; write 1KiB or more, or 0 for no limit`},
 		{"policies: [{messages: {bytes_per_second: -1KiB}}]", `w.yaml:2:24: policies[0].messages.bytes_per_second: -1024 is below zero; write 0 or more`},
@@ -207,7 +218,12 @@ func mistakesInSyntaxAndValues(*testing.T) (all []mistake) {
 		{"policies:\n  - release:\n      webhook:\n        url: a.com/hook", `w.yaml:5:9: policies[0].release.webhook.url: a.com/hook is not an http:// or https:// URL; write one such as https://example.com/sessions`},
 		{"policies: [{release: {webhook: {url: \"ftp://a.com\"}}}]", `w.yaml:2:33: policies[0].release.webhook.url: ftp://a.com is not an http:// or https:// URL; write one such as https://example.com/sessions`},
 		{"policies: [{release: {webhook: {url: \"http://:80/x\"}}}]", `w.yaml:2:33: policies[0].release.webhook.url: http://:80/x is not an http:// or https:// URL; write one such as https://example.com/sessions`},
-		{"policies: [{release: {webhook: {url: \"https://me:secret@a.com\"}}}]", `w.yaml:2:33: policies[0].release.webhook.url: https://me:xxxxx@a.com has a user, which is not supported; leave it out`},
+		{"policies: [{release: {webhook: {url: \"https://me:secret@a.com\"}}}]", `w.yaml:2:33: policies[0].release.webhook.url: https://a.com has a user (not shown), which is not supported; leave it out`},
+		{"policies: [{release: {webhook: {url: \"http://u:SecretPw@h/path?token=SecretQ\"}}}]", `w.yaml:2:33: policies[0].release.webhook.url: http://h/path has a user (not shown), which is not supported; leave it out`},
+		{"policies: [{release: {webhook: {url: \"ht tp://SecretPw@h/\"}}}]", `w.yaml:2:33: policies[0].release.webhook.url: is not an http:// or https:// URL (nor shown, as it may hold a key); write one such as https://example.com/sessions`},
+		{"policies: [{release: {webhook: {url: \"me:SecretPw@h/?token=SecretQ\"}}}]", `w.yaml:2:33: policies[0].release.webhook.url: is not an http:// or https:// URL (nor shown, as it may hold a key); write one such as https://example.com/sessions`},
+		{"policies: [{release: {webhook: {url: \"ws://a.com/end?token=SecretQ\"}}}]", `w.yaml:2:33: policies[0].release.webhook.url: ws://a.com/end is not an http:// or https:// URL; write one such as https://example.com/sessions`},
+		{"policies: [{release: {webhook: {url: \"http://a.com:0/end?token=SecretQ\"}}}]", `w.yaml:2:33: policies[0].release.webhook.url: http://a.com:0/end has no port from 1 to 65535; write one such as https://example.com/sessions`},
 		{"policies: [{release: {webhook: {url: \"http://a.com:70000\"}}}]", `w.yaml:2:33: policies[0].release.webhook.url: http://a.com:70000 has no port from 1 to 65535; write one such as https://example.com/sessions`},
 		{"policies: [{release: {webhook: {url: \"http://a.com\", timeout: 0s}}}]", `w.yaml:2:54: policies[0].release.webhook.timeout: 0s is not above zero; write a duration such as 2s`},
 		{"policies: [{release: {webhook: {url: \"http://a.com\", attempts: 0}}}]", `w.yaml:2:54: policies[0].release.webhook.attempts: 0 is not above zero; write how often to try, such as 5`},
@@ -249,7 +265,7 @@ func TestKeysNotYetKnown(t *testing.T) {
 	for _, file := range []string{
 		"upstream: {breaker: {failures: 5}}",
 		"listeners: [{proxy_protocol: true}]",
-		"policies: [{mode: observe}]",
+		"policies: [{sample: 0.1}]",
 		"policies: [{match: {subprotocol: [chat]}}]",
 	} {
 		if _, err := Parse("w.yaml", []byte(file)); err == nil || !strings.Contains(err.Error(), ": is not a known key; ") {
@@ -283,7 +299,7 @@ w.yaml:10:16: policies[1].release.grace: 0s is not above zero; write a duration 
 w.yaml:11:5: policies[1].name: a is the name of policies[0] already; use another
 w.yaml:13:7: policies[1].heartbeat.interval: -1s is below zero; write 0s or more
 w.yaml:14:7: policies[1].heartbeat.jitter: 7 is out of range; write a number from 0 to 1
-w.yaml:15:7: policies[1].heartbeat.pings: is not a known key; known here: interval, timeout, jitter, liveness, close_code`)
+w.yaml:15:7: policies[1].heartbeat.pings: is not a known key; known here: interval, timeout, jitter, liveness, close_code, mode`)
 }
 
 // What could not be read has its default, of which nothing more is said.
@@ -302,10 +318,19 @@ func TestProblemsOfAliases(t *testing.T) {
 w.yaml:4:7: policies[1].heartbeat.interval: 5 has no unit; write 5s`)
 }
 
+// What is no configuration at all is told of in so many lines.
+func TestProblemsHaveAnEnd(t *testing.T) {
+	_, err := Parse("w.yaml", []byte(upstreamLine+"trusted_proxies:\n"+strings.Repeat("- x\n", 3000)))
+	lines := strings.Split(err.Error(), "\n")
+	if want := "w.yaml:1003:3: there is more that is wrong; correct what is told first"; len(lines) != maxProblems+1 || lines[maxProblems] != want {
+		t.Errorf("%d lines, the last is %s", len(lines), lines[len(lines)-1])
+	}
+}
+
 func TestLoadMissingFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "none.yaml")
 	_, err := Load(file)
-	if want := "read configuration: open " + file + ": no such file or directory"; err == nil || err.Error() != want {
+	if want := file + ": cannot be read: no such file or directory; let it be a file that wswarden may read, or name another"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }

@@ -13,26 +13,30 @@ import (
 )
 
 // Print writes every key of a valid Config with its value, defaults filled in, and
-// behind it where the value comes from. What may be secret is left out: of store.url
-// the user, the password and the options, of a webhook's URL the query. But for that,
-// what is written can be loaded again and is the same configuration.
+// behind it where the value comes from. A value with ${…} in it is shown as it was
+// written. What may be secret otherwise is left out: of store.url the user, the password
+// and the options, of a webhook's URL the query. But for that, what is written can be
+// loaded again, from the same folder if a ${file:…} in it begins there, and is the same
+// configuration.
 func Print(w io.Writer, c *Config, from Places) error {
 	encoder := yaml.NewEncoder(w)
 	encoder.SetIndent(2)
-	if err := encoder.Encode(printer{from}.node("", reflect.ValueOf(c).Elem())); err != nil {
+	if err := encoder.Encode(printer{c.written, from}.node("", reflect.ValueOf(c).Elem())); err != nil {
 		return fmt.Errorf("print configuration: %w", err)
 	}
 	return encoder.Close()
 }
 
-type printer struct{ from Places }
+type printer struct {
+	written writings
+	from    Places
+}
 
 func (p printer) node(path string, value reflect.Value) *yaml.Node {
 	switch t := value.Type(); {
 	case isSection(t):
 		section := &yaml.Node{Kind: yaml.MappingNode}
-		for field, value := range value.Fields() {
-			name := field.Tag.Get("mapstructure")
+		for name, value := range fields(value) {
 			section.Content = append(section.Content, textNode(name), p.node(join(path, name), value))
 		}
 		return section
@@ -67,18 +71,19 @@ func (p printer) list(path string, value reflect.Value) *yaml.Node {
 func (p printer) fields(path string, fields dialects.Fields) *yaml.Node {
 	section := &yaml.Node{Kind: yaml.MappingNode}
 	for _, field := range fields {
+		at := join(path, plain(field.Name))
 		value := textNode("null")
 		switch x := field.Value.(type) {
 		case nil:
 			value.Tag = "!!null"
 		case string:
-			value = textNode(x)
+			value = p.value(at, reflect.ValueOf(x))
 		case bool:
 			value = numberNode(strconv.FormatBool(x))
 		case float64:
 			value = numberNode(strconv.FormatFloat(x, 'g', -1, 64))
 		}
-		section.Content = append(section.Content, textNode(field.Name), p.from.mark(join(path, plain(field.Name)), value))
+		section.Content = append(section.Content, textNode(field.Name), p.from.mark(at, value))
 	}
 	if len(fields) == 0 {
 		section.Style = yaml.FlowStyle
@@ -88,13 +93,19 @@ func (p printer) fields(path string, fields dialects.Fields) *yaml.Node {
 }
 
 func (p printer) scalar(path string, value reflect.Value) *yaml.Node {
-	switch {
-	case path == "store.url":
-		return secretNode(value.String(), Store{URL: value.String()}.Redacted())
-	case strings.HasSuffix(path, ".release.webhook.url"):
-		return secretNode(value.String(), withoutSecrets(value.String()))
+	n := p.value(path, value)
+	w, expanded := p.written[path]
+	if isSecretURL(path) && (w.cut || !expanded && n.Value != literal(value.String())) {
+		n.LineComment = redacted
 	}
-	switch x := setting(value).(type) {
+	return n
+}
+
+func (p printer) value(path string, value reflect.Value) *yaml.Node {
+	if w, expanded := p.written[path]; expanded {
+		return textNode(w.text)
+	}
+	switch x := p.written.setting(path, value).(type) {
 	case string:
 		if _, err := strconv.ParseInt(x, 10, 64); err == nil && value.Kind() == reflect.Int64 {
 			return numberNode(x) // a size without a unit
@@ -120,14 +131,6 @@ func textNode(text string) *yaml.Node {
 func numberNode(text string) *yaml.Node { return &yaml.Node{Kind: yaml.ScalarNode, Value: text} }
 
 const redacted = ", redacted"
-
-func secretNode(text, shown string) *yaml.Node {
-	n := textNode(shown)
-	if shown != text {
-		n.LineComment = redacted
-	}
-	return n
-}
 
 // mark says behind a value where it comes from.
 func (p Places) mark(key string, n *yaml.Node) *yaml.Node {

@@ -23,6 +23,13 @@ dialects:
     ack: [{ match: { a: b }, topic: t }]
 `
 
+// parsePlaces is Parse, and tells where the values come from.
+func parsePlaces(name, text string) (*Config, Places, error) {
+	return places(newReader().load([]file{{name: name, text: []byte(text)}}, nil, nil))
+}
+
+func places(l *Loaded, err error) (*Config, Places, error) { return l.Config, l.Places, err }
+
 func printed(t *testing.T, c *Config, from Places) string {
 	t.Helper()
 	var text bytes.Buffer
@@ -41,12 +48,12 @@ func TestPrintedLoadsAgain(t *testing.T) {
 		"policies: [{release: {farewell: [\"" + strings.Repeat("word ", 100) + "\", \"{}\", \"- a\", \"null\"]}, messages: {rate: 1e9, bytes_per_second: 12345}}]",
 		"store: {kind: redis, url: \"redis://a/2\"}\npressure: {heap: 1GiB}",
 	} {
-		c, from, err := build("w.yaml", []byte(upstreamLine+file), nil)
+		c, from, err := parsePlaces("w.yaml", upstreamLine+file)
 		if err != nil {
 			t.Fatal(err)
 		}
 		text := printed(t, c, from)
-		again, places, err := build("again.yaml", []byte(text), nil)
+		again, places, err := parsePlaces("again.yaml", text)
 		if err != nil {
 			t.Errorf("%v in\n%s", err, text)
 			continue
@@ -70,7 +77,7 @@ func TestPrintTellsPlaces(t *testing.T) {
 	t.Setenv("WSWARDEN_DRAIN_TIMEOUT", "1m")
 	t.Setenv("WSWARDEN_TRUSTED_PROXIES", "[10.0.0.0/8]")
 	t.Setenv("WSWARDEN_POLICIES_0_IDLE_TIMEOUT", "5m")
-	c, from, err := build("w.yaml", []byte(upstreamLine+`
+	c, from, err := parsePlaces("w.yaml", upstreamLine+`
 log:
   level: warn
 drain: { timeout: 3s, reason: bye }
@@ -82,7 +89,7 @@ policies:
         - a
         - b
 dialects: [{ name: own, heartbeat: [{ match: { a: 1 } }] }]
-`), nil)
+`)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +113,7 @@ dialects: [{ name: own, heartbeat: [{ match: { a: 1 } }] }]
 		}
 	}
 
-	c, from, err = FromFlagsPlaces("http://127.0.0.1:5000", ":0")
+	c, from, err = places(Source{Upstream: "http://127.0.0.1:5000", Listen: ":0"}.Load())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,10 +126,10 @@ dialects: [{ name: own, heartbeat: [{ match: { a: 1 } }] }]
 }
 
 func TestPrintHoldsNoSecret(t *testing.T) {
-	c, from, err := build("w.yaml", []byte(upstreamLine+`store: { kind: redis, url: "rediss://me:secret@a:1/2?password=secret" }
+	c, from, err := parsePlaces("w.yaml", upstreamLine+`store: { kind: redis, url: "rediss://me:secret@a:1/2?password=secret" }
 policies:
   - release: { webhook: { url: "https://a.com/end?key=secret" } }
-`), nil)
+`)
 	if err != nil {
 		t.Fatal(err)
 	}

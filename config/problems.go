@@ -17,7 +17,7 @@ type Problem struct {
 	// Text says what is wrong with the value, and what to do.
 	Text string
 
-	line, column int // in the file, from 1; 0 elsewhere
+	at place
 }
 
 // String is the problem in one line.
@@ -57,6 +57,7 @@ func within(key, section string) bool {
 // place is where a value comes from.
 type place struct {
 	name         string // of the file, the environment variable or the flag
+	file         int    // which of several, from 1; 0 elsewhere
 	line, column int    // of the key or the list's item in the file, from 1; 0 elsewhere
 }
 
@@ -90,6 +91,9 @@ func (p Places) Of(key string) string {
 	}
 }
 
+// At is the place of a key, or of what it would be in, as Problem has it.
+func (p Places) At(key string) string { return p.of(key).String() }
+
 // of returns the place of the key or, for an absent one, of the section that
 // it would be in.
 func (p Places) of(key string) place {
@@ -103,19 +107,36 @@ func (p Places) of(key string) place {
 }
 
 func (r *reader) problem(key, format string, args ...any) {
-	at := r.places.of(key)
-	r.problems = append(r.problems, Problem{at.String(), key, fmt.Sprintf(format, args...), at.line, at.column})
+	r.problemAt(r.places.of(key), key, format, args...)
+}
+
+// maxProblems is how many are told: what has more is no configuration.
+const maxProblems = 1000
+
+func (r *reader) problemAt(at place, key, format string, args ...any) {
+	switch {
+	case len(r.problems) > maxProblems:
+		return
+	case len(r.problems) == maxProblems:
+		key, format, args = "", "there is more that is wrong; correct what is told first", nil
+	}
+	r.problems = append(r.problems, Problem{at.String(), key, fmt.Sprintf(format, args...), at})
 }
 
 // validate adds what is wrong with the whole. What could not be read has its
 // default by now: a problem that follows from that is left out.
 func (r *reader) validate(c *Config) {
-	for _, more := range []func(known Problems) Problems{c.check, c.doubt} {
-		for _, p := range more(r.problems) {
+	for _, more := range []func(known Problems, from Places) Problems{c.check, c.doubt} {
+		for _, p := range more(r.problems, r.places) {
 			r.problem(p.Key, "%s", p.Text)
 		}
 	}
-	slices.SortStableFunc(r.problems, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.column, b.column))
+}
+
+// sorted returns the problems in the order of the files and their lines.
+func (ps Problems) sorted() Problems {
+	slices.SortStableFunc(ps, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.at.file, b.at.file), cmp.Compare(a.at.line, b.at.line), cmp.Compare(a.at.column, b.at.column))
 	})
+	return ps
 }

@@ -82,6 +82,9 @@ type schema struct {
 func (s *schema) section(key string, section reflect.Value) object {
 	properties, needed := object{}, []string{}
 	for field, value := range section.Fields() {
+		if !field.IsExported() {
+			continue
+		}
 		name := field.Tag.Get("mapstructure")
 		at := join(key, name)
 		property := s.value(at, value)
@@ -120,12 +123,12 @@ func (s *schema) value(key string, value reflect.Value) object {
 		if slices.Contains(optional, key) {
 			words = append(slices.Clone(words), "")
 		}
-		o = object{{"enum", words}}
+		o = orExpanded(object{{"enum", words}})
 	}
 	if key == "policies[].name" || slices.Contains(required, key) {
 		return o
 	}
-	return append(o, member{"default", setting(value)})
+	return append(o, member{"default", writings(nil).setting(key, value)})
 }
 
 // describe returns a field's description, and those of the words that it takes.
@@ -141,24 +144,28 @@ func (s *schema) describe(section reflect.Type, field reflect.StructField, key s
 
 func typeName(t reflect.Type) string { return path.Base(t.PkgPath()) + "." + t.Name() }
 
-// typeSchema is what convert takes for a scalar of that type.
+// typeSchema is what convert takes for a scalar of that type, or what is expanded to it.
 func typeSchema(t reflect.Type) object {
 	switch word := typeWord(t); word {
 	case "duration", "size", "network":
-		return object{{"$ref", "#/$defs/" + word}}
+		return orExpanded(object{{"$ref", "#/$defs/" + word}})
 	case "close code":
-		return object{{"$ref", "#/$defs/close_code"}}
+		return orExpanded(object{{"$ref", "#/$defs/close_code"}})
 	case "count":
-		return object{{"type", "integer"}, {"minimum", 0}}
+		return orExpanded(object{{"type", "integer"}, {"minimum", 0}})
 	case "number":
-		return object{{"type", "number"}, {"minimum", 0}}
+		return orExpanded(object{{"type", "number"}, {"minimum", 0}})
 	case "0 to 1":
-		return object{{"type", "number"}, {"minimum", 0}, {"maximum", 1}}
+		return orExpanded(object{{"type", "number"}, {"minimum", 0}, {"maximum", 1}})
 	case "true, false":
-		return object{{"type", "boolean"}}
+		return orExpanded(object{{"type", "boolean"}})
 	default:
 		return object{{"type", "string"}}
 	}
+}
+
+func orExpanded(o object) object {
+	return object{{"anyOf", []object{o, {{"$ref", "#/$defs/expanded"}}}}}
 }
 
 // definitions are the schemas of what has more than one spelling.
@@ -181,6 +188,11 @@ func definitions() object {
 		{"close_code", object{
 			{"type", "integer"},
 			{"anyOf", closeCodeRanges()},
+		}},
+		{"expanded", object{
+			{"description", "${NAME}: a variable of the environment; ${file:/path}: what is in a file"},
+			{"type", "string"},
+			{"pattern", `(^|[^$])\$\{([A-Za-z_][A-Za-z0-9_]*|file:[^}]+)\}`},
 		}},
 	}
 }

@@ -156,6 +156,9 @@ func (c *comments) describe(t *testing.T, section reflect.Type) {
 	}
 	var below []reflect.Type
 	for field := range section.Fields() {
+		if !field.IsExported() {
+			continue
+		}
 		inner := field.Type
 		if isSectionList(inner) {
 			inner = inner.Elem()

@@ -16,20 +16,22 @@ const everySetting = `
 policies:
   - name: passengers
     match: { path: /p/**, host: [example.com], origin: ["*"] }
+    mode: enforce
+    on_reload: enforce
     dialect: rac
     refuse_with: close
-    origins: { allow: ["https://*.example.com", "null"] }
-    handshakes: { per_ip_rate: 0.5, burst: 2, total_rate: 500, total_burst: 600 }
-    connections: { max: 9, per_ip: 8, per_identity: 3, identity: { from: cookie, name: sid, required: true }, on_excess: evict_oldest, close_code: 4001 }
-    heartbeat: { interval: 1m30s, timeout: 1500ms, jitter: 0.5, liveness: pong, close_code: 4002 }
-    upstream_heartbeat: { interval: 1h, timeout: 1m, close_code: 4003 }
-    first_message: { timeout: 1h0m1s, close_code: 4004 }
-    idle: { timeout: 10m, close_code: 4005 }
-    lifetime: { max: 100h30m, jitter: 1, close_code: 4006 }
-    stall: { timeout: 20s, close_code: 4007 }
-    messages: { max_bytes: 1MiB, rate: 2.5, burst: 20, bytes_per_second: 100000, validate_utf8: true, on_excess: delay, close_code: 4008 }
-    inspect: { max_bytes: 2MiB, oversize: forward }
-    subscriptions: { max: 20, max_per_topic: 5, on_excess: evict_oldest, allow: [a*], deny: [b, c], close_code: 4009 }
+    origins: { allow: ["https://*.example.com", "null"], mode: observe }
+    handshakes: { per_ip_rate: 0.5, burst: 2, total_rate: 500, total_burst: 600, mode: observe }
+    connections: { max: 9, per_ip: 8, per_identity: 3, identity: { from: cookie, name: sid, required: true }, on_excess: evict_oldest, close_code: 4001, mode: enforce }
+    heartbeat: { interval: 1m30s, timeout: 1500ms, jitter: 0.5, liveness: pong, close_code: 4002, mode: observe }
+    upstream_heartbeat: { interval: 1h, timeout: 1m, close_code: 4003, mode: observe }
+    first_message: { timeout: 1h0m1s, close_code: 4004, mode: enforce }
+    idle: { timeout: 10m, close_code: 4005, mode: observe }
+    lifetime: { max: 100h30m, jitter: 1, close_code: 4006, mode: observe }
+    stall: { timeout: 20s, close_code: 4007, mode: observe }
+    messages: { max_bytes: 1MiB, rate: 2.5, burst: 20, bytes_per_second: 100000, validate_utf8: true, on_excess: delay, close_code: 4008, mode: observe }
+    inspect: { max_bytes: 2MiB, oversize: forward, mode: observe }
+    subscriptions: { max: 20, max_per_topic: 5, on_excess: evict_oldest, allow: [a*], deny: [b, c], close_code: 4009, mode: observe }
     release: { unsubscribe: false, farewell: ['{"a":1}', bye], grace: 250ms, webhook: { url: "https://a.com:8443/end", timeout: 500ms, attempts: 1 } }
 `
 
@@ -40,7 +42,7 @@ func TestSettingsAreWhatAFileHas(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text, err := yaml.Marshal(map[string]any{"policies": []any{Settings(&c.Policies[0])}})
+		text, err := yaml.Marshal(map[string]any{"policies": []any{c.Settings(0)}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -48,7 +50,7 @@ func TestSettingsAreWhatAFileHas(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v in\n%s", err, text)
 		}
-		if got, want := Settings(&again.Policies[0]), Settings(&c.Policies[0]); !reflect.DeepEqual(got, want) {
+		if got, want := again.Settings(0), c.Settings(0); !reflect.DeepEqual(got, want) {
 			t.Errorf("got  %v\nwant %v", got, want)
 		}
 		if got, want := allLeaves(again), allLeaves(c); !reflect.DeepEqual(got, want) {
@@ -62,28 +64,30 @@ func TestSettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := json.Marshal(Settings(&c.Policies[0]))
+	text, err := json.Marshal(c.Settings(0))
 	if err != nil {
 		t.Fatal(err)
 	}
 	const want = `{` +
-		`"connections":{"close_code":4001,"identity":{"from":"cookie","name":"sid","required":true},"max":9,"on_excess":"evict_oldest","per_identity":3,"per_ip":8},` +
+		`"connections":{"close_code":4001,"identity":{"from":"cookie","name":"sid","required":true},"max":9,"mode":"enforce","on_excess":"evict_oldest","per_identity":3,"per_ip":8},` +
 		`"dialect":"rac",` +
-		`"first_message":{"close_code":4004,"timeout":"1h0m1s"},` +
-		`"handshakes":{"burst":2,"per_ip_rate":0.5,"total_burst":600,"total_rate":500},` +
-		`"heartbeat":{"close_code":4002,"interval":"1m30s","jitter":0.5,"liveness":"pong","timeout":"1.5s"},` +
-		`"idle":{"close_code":4005,"timeout":"10m"},` +
-		`"inspect":{"max_bytes":"2MiB","oversize":"forward"},` +
-		`"lifetime":{"close_code":4006,"jitter":1,"max":"100h30m"},` +
+		`"first_message":{"close_code":4004,"mode":"enforce","timeout":"1h0m1s"},` +
+		`"handshakes":{"burst":2,"mode":"observe","per_ip_rate":0.5,"total_burst":600,"total_rate":500},` +
+		`"heartbeat":{"close_code":4002,"interval":"1m30s","jitter":0.5,"liveness":"pong","mode":"observe","timeout":"1.5s"},` +
+		`"idle":{"close_code":4005,"mode":"observe","timeout":"10m"},` +
+		`"inspect":{"max_bytes":"2MiB","mode":"observe","oversize":"forward"},` +
+		`"lifetime":{"close_code":4006,"jitter":1,"max":"100h30m","mode":"observe"},` +
 		`"match":{"host":["example.com"],"origin":["*"],"path":"/p/**"},` +
-		`"messages":{"burst":20,"bytes_per_second":"100000","close_code":4008,"max_bytes":"1MiB","on_excess":"delay","rate":2.5,"validate_utf8":true},` +
+		`"messages":{"burst":20,"bytes_per_second":"100000","close_code":4008,"max_bytes":"1MiB","mode":"observe","on_excess":"delay","rate":2.5,"validate_utf8":true},` +
+		`"mode":"enforce",` +
 		`"name":"passengers",` +
-		`"origins":{"allow":["https://*.example.com","null"]},` +
+		`"on_reload":"enforce",` +
+		`"origins":{"allow":["https://*.example.com","null"],"mode":"observe"},` +
 		`"refuse_with":"close",` +
 		`"release":{"farewell":["{\"a\":1}","bye"],"grace":"250ms","unsubscribe":false,"webhook":{"attempts":1,"timeout":"500ms","url":"https://a.com:8443/end"}},` +
-		`"stall":{"close_code":4007,"timeout":"20s"},` +
-		`"subscriptions":{"allow":["a*"],"close_code":4009,"deny":["b","c"],"max":20,"max_per_topic":5,"on_excess":"evict_oldest"},` +
-		`"upstream_heartbeat":{"close_code":4003,"interval":"1h","timeout":"1m"}}`
+		`"stall":{"close_code":4007,"mode":"observe","timeout":"20s"},` +
+		`"subscriptions":{"allow":["a*"],"close_code":4009,"deny":["b","c"],"max":20,"max_per_topic":5,"mode":"observe","on_excess":"evict_oldest"},` +
+		`"upstream_heartbeat":{"close_code":4003,"interval":"1h","mode":"observe","timeout":"1m"}}`
 	if string(text) != want {
 		t.Errorf("got  %s\nwant %s", text, want)
 	}
@@ -92,7 +96,7 @@ func TestSettings(t *testing.T) {
 // Every key of a policy is there, with its default: an empty list is a list.
 func TestSettingsOfDefault(t *testing.T) {
 	p := policies.Default()
-	settings := Settings(&p)
+	settings := (&Config{Policies: []policies.Policy{p}}).Settings(0)
 	for _, row := range []struct {
 		section, key string
 		want         any
@@ -120,7 +124,7 @@ func TestSettingsHoldNoSecret(t *testing.T) {
 	} {
 		p := policies.Default()
 		p.Release.Webhook.URL = text
-		got := Settings(&p)["release"].(map[string]any)["webhook"].(map[string]any)["url"]
+		got := (&Config{Policies: []policies.Policy{p}}).Settings(0)["release"].(map[string]any)["webhook"].(map[string]any)["url"]
 		if got != want || p.Release.Webhook.URL != text {
 			t.Errorf("%s is shown as %s, want %s", text, got, want)
 		}

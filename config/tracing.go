@@ -16,19 +16,22 @@ type Tracing struct {
 }
 
 func (v *validator) tracing(t Tracing) {
-	const key, example = "tracing.otlp_endpoint", "http://127.0.0.1:4318"
+	const key, example = "tracing.otlp_endpoint", public("http://127.0.0.1:4318")
 	if t.Endpoint == "" {
 		return
 	}
+	shown := shownURL(key, t.Endpoint)
 	u, err := url.Parse(t.Endpoint)
 	switch {
-	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
-		v.wrong(key, "%s is not an http:// or https:// URL; write that of a collector, such as %s", plain(t.Endpoint), example)
+	case shown == "" || err != nil:
+		v.wrong(key, "is not an http:// or https:// URL (nor shown, as it may hold a key); write that of a collector, such as %s", example)
+	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		v.wrong(key, "%s is not an http:// or https:// URL; write that of a collector, such as %s", plain(shown), example)
 	case u.User != nil:
-		v.wrong(key, "%s has a user, which is not supported; leave it out, and give the collector's headers in OTEL_EXPORTER_OTLP_HEADERS", plain(u.Redacted()))
+		v.wrong(key, "%s has a user (not shown), which is not supported; leave it out, and give the collector's headers in OTEL_EXPORTER_OTLP_HEADERS", plain(shown))
 	case strings.ContainsAny(t.Endpoint, "?#"):
 		v.wrong(key, "has a query or fragment (not shown, as it may hold a key), which no collector's URL has; leave it out")
 	case !validPort(u.Port()):
-		v.wrong(key, "%s has no port from 1 to 65535; write one such as %s", plain(t.Endpoint), example)
+		v.wrong(key, "%s has no port from 1 to 65535; write one such as %s", plain(shown), example)
 	}
 }

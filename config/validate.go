@@ -22,21 +22,25 @@ const (
 	// RFC 6455 §5.5 and §5.5.1.
 	maxReason = 123
 
-	closeCodes = "1000 to 1003, 1007 to 1014, or 3000 to 4999"
+	// leastDuration and leastRate are those that somebody may mean.
+	leastDuration = time.Millisecond
+	leastRate     = 0.001 // about four in an hour
+
+	closeCodes public = "1000 to 1003, 1007 to 1014, or 3000 to 4999"
 )
 
 // Validate reports all that is wrong or contradicts itself, as Problems that
 // name keys but no places. Load, Parse and FromFlags have called it.
 func (c *Config) Validate() error {
-	if problems := c.check(nil); len(problems) > 0 {
+	if problems := c.check(nil, nil); len(problems) > 0 {
 		return problems
 	}
 	return nil
 }
 
 // check returns what is wrong beyond what is known already.
-func (c *Config) check(known Problems) Problems {
-	v := validator{slices.Clip(known)}
+func (c *Config) check(known Problems, from Places) Problems {
+	v := validator{slices.Clip(known), c.written, from}
 	v.listeners(c)
 	v.trustedProxies(c.TrustedProxies)
 	v.upstream(c)
@@ -53,13 +57,47 @@ func (c *Config) check(known Problems) Problems {
 
 type validator struct {
 	problems Problems
+	written  writings
+	from     Places // nil for what was not read from anywhere
 }
 
-// wrong adds a problem, unless the key has one already.
+// public is what a problem may say wherever its key's value comes from.
+type public string
+
+// wrong adds a problem, unless the key has one already. What has come out of a ${…} is
+// not for anybody to see: if the key's value has one, the first of args stands for the
+// value and is shown as it is written, and others that are not public, as they may be
+// made of it, are left out.
 func (v *validator) wrong(key, format string, args ...any) {
-	if !v.problems.cover(key) {
-		v.problems = append(v.problems, Problem{Key: key, Text: fmt.Sprintf(format, args...)})
+	if len(v.problems) > maxProblems || v.problems.cover(key) {
+		return
 	}
+	if w, expanded := v.written[key]; expanded {
+		shown := plain(w.text)
+		for i, arg := range args {
+			if _, ok := arg.(public); !ok {
+				args[i], shown = shown, "…"
+			}
+		}
+	}
+	v.problems = append(v.problems, Problem{Key: key, Text: fmt.Sprintf(format, args...)})
+}
+
+// other is the value of another key than the problem's, as it may be shown.
+func (v *validator) other(key string, value any) public {
+	if w, expanded := v.written[key]; expanded {
+		return public(plain(w.text))
+	}
+	return public(fmt.Sprint(value))
+}
+
+// item names an item of a list of sections, and of several files also its place.
+func (v *validator) item(list string, i int) public {
+	key := fmt.Sprintf("%s[%d]", list, i)
+	if at := v.from[key]; v.from[""].line == 0 && at.line > 0 {
+		key += " in " + at.String()
+	}
+	return public(key)
 }
 
 var indexes = regexp.MustCompile(`\[\d+\]`)
@@ -78,18 +116,22 @@ func (v *validator) ranges(path string, section reflect.Value) {
 		case time.Duration:
 			if x < 0 {
 				v.wrong(key, "%s is below zero; write 0s or more", x)
+			} else if x > 0 && x < leastDuration {
+				v.wrong(key, "%s is shorter than anything takes; write %s or more", x, public(leastDuration.String()))
 			}
 		case int64:
 			if x < 0 {
-				v.wrong(key, "%d is below zero; write 0 or more", x)
+				v.wrong(key, "%v is below zero; write 0 or more", x)
 			}
 		case int:
 			if x < 0 {
-				v.wrong(key, "%d is below zero; write 0 or more", x)
+				v.wrong(key, "%v is below zero; write 0 or more", x)
 			}
 		case policies.PerSecond:
 			if !(x >= 0 && x <= math.MaxFloat64) { // neither is NaN
 				v.wrong(key, "%v is out of range; write a number, 0 or more", x)
+			} else if x > 0 && x < leastRate {
+				v.wrong(key, "%v is hardly ever; write %v or more, or 0 for no limit", x, public(fmt.Sprint(leastRate)))
 			}
 		case float64:
 			if !(x >= 0 && x <= 1) { // neither is NaN
@@ -97,7 +139,7 @@ func (v *validator) ranges(path string, section reflect.Value) {
 			}
 		case uint16:
 			if x != 0 && !policies.ValidCloseCode(x) {
-				v.wrong(key, "%d may not be sent in a close frame; use %s", x, closeCodes)
+				v.wrong(key, "%v may not be sent in a close frame; use %s", x, closeCodes)
 			}
 		}
 		if value.Kind() == reflect.String && !utf8.ValidString(value.String()) {
@@ -108,7 +150,7 @@ func (v *validator) ranges(path string, section reflect.Value) {
 			continue
 		}
 		if words := choices[name]; words != nil && !slices.Contains(words, value.String()) {
-			v.wrong(key, "%s is not known; use one of %s", plain(value.String()), strings.Join(words, ", "))
+			v.wrong(key, "%s is not known; use one of %s", plain(value.String()), public(strings.Join(words, ", ")))
 		}
 	}
 }
@@ -122,7 +164,7 @@ func (v *validator) listeners(c *Config) {
 		key := fmt.Sprintf("listeners[%d].address", i)
 		_, port := v.address(key, l.Address, "127.0.0.1:8080")
 		if first, twice := seen[l.Address]; twice && port != 0 {
-			v.wrong(key, "%s is listeners[%d] already; remove one", l.Address, first)
+			v.wrong(key, "%s is %s already; remove one", l.Address, v.item("listeners", first))
 			continue
 		}
 		seen[l.Address] = i
@@ -136,7 +178,7 @@ func (v *validator) address(key, text, example string) (host string, port uint64
 		port, err = strconv.ParseUint(digits, 10, 16)
 	}
 	if err != nil {
-		v.wrong(key, "%s is not an address; write host:port, such as %s", plain(text), example)
+		v.wrong(key, "%s is not an address; write host:port, such as %s", plain(text), public(example))
 	}
 	return host, port
 }
@@ -184,18 +226,18 @@ func validPort(digits string) bool {
 
 func (v *validator) aboveZero(key string, d time.Duration, example string) {
 	if d <= 0 {
-		v.wrong(key, "%s is not above zero; write a duration such as %s", d, example)
+		v.wrong(key, "%s is not above zero; write a duration such as %s", d, public(example))
 	}
 }
 
 func (v *validator) drain(d Drain) {
 	if d.Spread > d.Timeout && d.Timeout >= 0 && !v.problems.cover("drain.timeout") {
-		v.wrong("drain.spread", "%s is longer than drain.timeout; write %s or less", d.Spread, d.Timeout)
+		v.wrong("drain.spread", "%s is longer than drain.timeout; write %s or less", d.Spread, v.other("drain.timeout", d.Timeout))
 	}
 	if d.CloseCode == 0 {
-		v.wrong("drain.close_code", "0 may not be sent in a close frame; use %s", closeCodes)
+		v.wrong("drain.close_code", "%v may not be sent in a close frame; use %s", d.CloseCode, closeCodes)
 	}
 	if len(d.Reason) > maxReason {
-		v.wrong("drain.reason", "%s has %d bytes, and a close frame takes %d; shorten it", shorten(d.Reason), len(d.Reason), maxReason)
+		v.wrong("drain.reason", "%s has %v bytes, and a close frame takes %v; shorten it", shorten(d.Reason), len(d.Reason), public(strconv.Itoa(maxReason)))
 	}
 }

@@ -20,10 +20,10 @@ func (v *validator) origins(key string, patterns []string) {
 
 func (v *validator) handshakes(key string, h policies.Handshakes) {
 	if h.Burst > 0 && h.PerIPRate == 0 && !v.problems.cover(key+".per_ip_rate") {
-		v.wrong(key+".burst", "%d has no effect without a rate; write per_ip_rate, or remove it", h.Burst)
+		v.wrong(key+".burst", "%v has no effect without a rate; write per_ip_rate, or remove it", h.Burst)
 	}
 	if h.TotalBurst > 0 && h.TotalRate == 0 && !v.problems.cover(key+".total_rate") {
-		v.wrong(key+".total_burst", "%d has no effect without a rate; write total_rate, or remove it", h.TotalBurst)
+		v.wrong(key+".total_burst", "%v has no effect without a rate; write total_rate, or remove it", h.TotalBurst)
 	}
 }
 
@@ -35,7 +35,7 @@ func (v *validator) connections(policy string, p policies.Policy, d *dialects.Di
 		n    int
 	}{{"per_ip", c.PerIP}, {"per_identity", c.PerIdentity}} {
 		if c.Max > 0 && part.n > c.Max {
-			v.wrong(key+"."+part.name, "%d has no effect, as max is %d; write less, or remove it", part.n, c.Max)
+			v.wrong(key+"."+part.name, "%v has no effect, as max is %v; write less, or remove it", part.n, v.other(key+".max", c.Max))
 		}
 	}
 
@@ -55,10 +55,10 @@ func (v *validator) connections(policy string, p policies.Policy, d *dialects.Di
 // noIdentity checks that nothing depends on one.
 func (v *validator) noIdentity(key string, c policies.Connections) {
 	if c.PerIdentity > 0 {
-		v.wrong(key+".per_identity", "%d has no effect without an identity; write identity.from: query, header, cookie or message, or remove it", c.PerIdentity)
+		v.wrong(key+".per_identity", "%v has no effect without an identity; write identity.from: query, header, cookie or message, or remove it", c.PerIdentity)
 	}
 	if c.Identity.Required {
-		v.wrong(key+".identity.required", "true would refuse everybody, as no identity is looked for; write from: query, header or cookie, or remove it")
+		v.wrong(key+".identity.required", "%v would refuse everybody, as no identity is looked for; write from: query, header or cookie, or remove it", c.Identity.Required)
 	}
 	if c.Identity.Name != "" {
 		v.wrong(key+".identity.name", "%s has no effect without from; write from: query, header or cookie, or remove it", plain(c.Identity.Name))
@@ -69,22 +69,22 @@ func (v *validator) messageIdentity(policy string, p policies.Policy, d *dialect
 	id, key := p.Connections.Identity, policy+".connections.identity"
 	switch {
 	case p.Dialect == "" && !v.problems.cover(policy+".dialect"):
-		v.wrong(key+".from", "message needs a dialect, which tells how clients say who they are; write dialect: and its name into the policy, or use query, header or cookie")
+		v.wrong(key+".from", "%s needs a dialect, which tells how clients say who they are; write dialect: and its name into the policy, or use query, header or cookie", id.From)
 	case d != nil && !d.Identifies(): // of nil, something is told already
-		v.wrong(key+".from", "message cannot be done: dialect %s has no rule for identify; add one, or use query, header or cookie", plain(p.Dialect))
+		v.wrong(key+".from", "%s cannot be done: dialect %s has no rule for identify; add one, or use query, header or cookie", id.From, v.other(policy+".dialect", plain(p.Dialect)))
 	}
 	if id.Name != "" {
 		v.wrong(key+".name", "%s has no effect with from: message, as the dialect knows where the identity is; remove it", plain(id.Name))
 	}
 	if id.Required {
-		v.wrong(key+".required", "true cannot be done, as no handshake has an identity that comes in a message; use from: query, header or cookie, or remove it and set first_message.timeout")
+		v.wrong(key+".required", "%v cannot be done, as no handshake has an identity that comes in a message; use from: query, header or cookie, or remove it and set first_message.timeout", id.Required)
 	}
 }
 
 // identityName checks what the part of a handshake is called that has the identity.
 func (v *validator) identityName(key string, id policies.Identity) {
 	part, ok := map[policies.IdentitySource]struct {
-		what, example string
+		what, example public
 		valid         func(name string) bool
 	}{
 		policies.FromQuery:  {"query parameter", "token", isParameter},

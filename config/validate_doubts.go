@@ -16,8 +16,8 @@ import (
 // not ask for it.
 //
 // Every default may be written down: none of them is in doubt by itself.
-func (c *Config) doubt(known Problems) Problems {
-	v := validator{slices.Clip(known)}
+func (c *Config) doubt(known Problems, from Places) Problems {
+	v := validator{slices.Clip(known), c.written, from}
 	v.sockets(c)
 	v.order(c.Policies)
 	for i, p := range c.Policies {
@@ -28,8 +28,9 @@ func (c *Config) doubt(known Problems) Problems {
 		v.sizes(key, p)
 		v.paces(key+".handshakes", p.Handshakes)
 		v.excesses(key, p)
+		v.observers(key, p)
 		if slices.Contains(p.Subscriptions.Deny, "*") {
-			v.wrong(fmt.Sprintf("%s.subscriptions.deny[%d]", key, slices.Index(p.Subscriptions.Deny, "*")), "* denies every topic; write fewer, or allow: with those that are meant")
+			v.wrong(fmt.Sprintf("%s.subscriptions.deny[%d]", key, slices.Index(p.Subscriptions.Deny, "*")), "%s denies every topic; write fewer, or allow: with those that are meant", "*")
 		}
 		v.unused(key+".release.webhook", p.Release.Webhook)
 	}
@@ -53,10 +54,13 @@ func (v *validator) order(list []policies.Policy) {
 		covers := func(i int) bool { return list[i].Match.Covers(p.Match) }
 		if at := slices.IndexFunc(above, covers); at < 0 {
 			above = append(above, j)
-		} else if first := above[at]; p.Match.Covers(list[first].Match) {
-			v.wrong(key, "selects nothing, as policies[%d] (%s) comes first and selects the same; write another match, or one policy instead of both", first, plain(list[first].Name))
 		} else {
-			v.wrong(key, "selects nothing, as policies[%d] (%s) comes first and selects all of it; move this policy above that one", first, plain(list[first].Name))
+			first, what := above[at], public("all of it; move this policy above that one")
+			if p.Match.Covers(list[first].Match) {
+				what = "the same; write another match, or one policy instead of both"
+			}
+			name := v.other(fmt.Sprintf("policies[%d].name", first), plain(list[first].Name))
+			v.wrong(key, "selects nothing, as %s (%s) comes first and selects %s", v.item("policies", first), name, what)
 		}
 	}
 }
@@ -68,19 +72,23 @@ func (v *validator) sockets(c *Config) {
 		key := fmt.Sprintf("listeners[%d].address", i)
 		for j, other := range c.Listeners[:i] {
 			if overlap(l.Address, other.Address) && !v.follows(fmt.Sprintf("listeners[%d]", j)) {
-				v.wrong(key, "%s and listeners[%d], %s, cannot both be listened on; remove one", l.Address, j, other.Address)
+				v.wrong(key, "%s and %s, %s, cannot both be listened on; remove one", l.Address, v.item("listeners", j), v.listener(j, other))
 			}
 		}
 		if overlap(c.Admin.Address, l.Address) && !v.follows(key) {
-			v.wrong("admin.address", "%s and listeners[%d], %s, cannot both be listened on; use another port", c.Admin.Address, i, l.Address)
+			v.wrong("admin.address", "%s and %s, %s, cannot both be listened on; use another port", c.Admin.Address, v.item("listeners", i), v.listener(i, l))
 		}
 		if overlap(c.Upstream.Address(), l.Address) && !v.follows(key) {
-			v.wrong("upstream.url", "%s is reached at listeners[%d], %s, of wswarden itself; change one of them", plain(c.Upstream.URL), i, l.Address)
+			v.wrong("upstream.url", "%s is reached at %s, %s, of wswarden itself; change one of them", plain(c.Upstream.URL), v.item("listeners", i), v.listener(i, l))
 		}
 	}
 	if overlap(c.Upstream.Address(), c.Admin.Address) && !v.follows("admin.address") {
 		v.wrong("upstream.url", "%s is admin.address of wswarden itself; change one of them", plain(c.Upstream.URL))
 	}
+}
+
+func (v *validator) listener(i int, l Listener) public {
+	return v.other(fmt.Sprintf("listeners[%d].address", i), l.Address)
 }
 
 // overlap reports whether what is sent to one address may reach the other. Names
@@ -118,7 +126,7 @@ func (v *validator) beat(key string, interval, timeout, usual time.Duration) {
 	case interval <= 0:
 		v.wrong(key+".timeout", "%s has no effect without pings; write an interval such as 30s, or remove it", duration(timeout))
 	case timeout > interval:
-		v.wrong(key+".timeout", "%s is longer than the interval, and no ping is sent while one waits for its answer; write %s or less, or a longer interval", duration(timeout), duration(interval))
+		v.wrong(key+".timeout", "%s is longer than the interval, and no ping is sent while one waits for its answer; write %s or less, or a longer interval", duration(timeout), v.other(key+".interval", duration(interval)))
 	}
 }
 
@@ -130,7 +138,7 @@ func (v *validator) ages(key string, p policies.Policy) {
 		d   time.Duration
 	}{{key + ".idle.timeout", p.Idle.Timeout}, {key + ".first_message.timeout", p.FirstMessage.Timeout}} {
 		if age > 0 && rule.d >= age && !v.follows(key+".lifetime.max") {
-			v.wrong(rule.key, "%s has no effect, as lifetime.max ends sessions at %s; write less, or a longer lifetime", duration(rule.d), duration(age))
+			v.wrong(rule.key, "%s has no effect, as lifetime.max ends sessions at %s; write less, or a longer lifetime", duration(rule.d), v.other(key+".lifetime.max", duration(age)))
 		}
 	}
 }
@@ -139,16 +147,16 @@ func (v *validator) ages(key string, p policies.Policy) {
 func (v *validator) sizes(key string, p policies.Policy) {
 	most, read := p.Messages.MaxBytes, p.Inspect.MaxBytes
 	if p.Reads() && p.Inspect.Oversize == policies.OversizeClose && most > read && !v.follows(key+".inspect", key+".dialect") {
-		v.wrong(key+".messages.max_bytes", "%s has no effect, as messages are read and none may be longer than inspect.max_bytes, %s; write less, or a larger inspect.max_bytes", size(most), size(read))
+		v.wrong(key+".messages.max_bytes", "%s has no effect, as messages are read and none may be longer than inspect.max_bytes, %s; write less, or a larger inspect.max_bytes", size(most), v.other(key+".inspect.max_bytes", size(read)))
 	}
 }
 
 func (v *validator) paces(key string, h policies.Handshakes) {
 	if h.TotalRate > 0 && h.PerIPRate > h.TotalRate && !v.follows(key+".total_rate") {
-		v.wrong(key+".per_ip_rate", "%v has no effect, as total_rate is %v; write less, or a higher total_rate", h.PerIPRate, h.TotalRate)
+		v.wrong(key+".per_ip_rate", "%v has no effect, as total_rate is %v; write less, or a higher total_rate", h.PerIPRate, v.other(key+".total_rate", h.TotalRate))
 	}
 	if h.TotalBurst > 0 && h.Burst > h.TotalBurst && !v.follows(key+".total_burst") {
-		v.wrong(key+".burst", "%d has no effect, as total_burst is %d; write less, or a larger total_burst", h.Burst, h.TotalBurst)
+		v.wrong(key+".burst", "%v has no effect, as total_burst is %v; write less, or a larger total_burst", h.Burst, v.other(key+".total_burst", h.TotalBurst))
 	}
 }
 
@@ -159,7 +167,7 @@ func (v *validator) excesses(key string, p policies.Policy) {
 		section  string
 		got, def policies.Excess
 		limited  bool
-		limits   string
+		limits   public
 	}{
 		{"messages", p.Messages.OnExcess, policies.ExcessClose, p.Messages.Limited(), "rate: or bytes_per_second:"},
 		{"connections", c.OnExcess, policies.ExcessReject, c.Max > 0 || c.PerIP > 0 || c.PerIdentity > 0, "max:, per_ip: or per_identity:"},
@@ -180,6 +188,6 @@ func (v *validator) unused(key string, w policies.Webhook) {
 		v.wrong(key+".timeout", "%s has no effect without a url; write one such as https://example.com/sessions, or remove it", duration(w.Timeout))
 	}
 	if w.Attempts != usual.Attempts {
-		v.wrong(key+".attempts", "%d has no effect without a url; write one such as https://example.com/sessions, or remove it", w.Attempts)
+		v.wrong(key+".attempts", "%v has no effect without a url; write one such as https://example.com/sessions, or remove it", w.Attempts)
 	}
 }

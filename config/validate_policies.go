@@ -29,11 +29,12 @@ func (v *validator) policies(c *Config) {
 		if p.Name == "" {
 			v.wrong(key+".name", "is empty; write a name, or remove the key for the default")
 		} else if first, twice := seen[p.Name]; twice {
-			v.wrong(key+".name", "%s is the name of policies[%d] already; use another", plain(p.Name), first)
+			v.wrong(key+".name", "%s is the name of %s already; use another", plain(p.Name), v.item("policies", first))
 		} else {
 			seen[p.Name] = i
 		}
 		v.match(key+".match", p.Match)
+		v.modes(key, p)
 		v.origins(key+".origins.allow", p.Origins.Allow)
 		v.handshakes(key+".handshakes", p.Handshakes)
 		if p.Heartbeat.Interval > 0 {
@@ -78,16 +79,16 @@ func (v *validator) match(key string, m policies.Match) {
 func (v *validator) messages(policy string, p policies.Policy) {
 	m, key := p.Messages, policy+".messages"
 	if m.Burst > 0 && m.Rate == 0 && !v.problems.cover(key+".rate") {
-		v.wrong(key+".burst", "%d has no effect without a rate; write one, or remove it", m.Burst)
+		v.wrong(key+".burst", "%v has no effect without a rate; write one, or remove it", m.Burst)
 	}
 	if m.BytesPerSecond > 0 && m.BytesPerSecond < leastBytesPerSecond {
-		v.wrong(key+".bytes_per_second", "%d lets hardly a message pass; write %s or more, or 0 for no limit",
-			m.BytesPerSecond, size(leastBytesPerSecond))
+		v.wrong(key+".bytes_per_second", "%v lets hardly a message pass; write %s or more, or 0 for no limit",
+			m.BytesPerSecond, public(size(leastBytesPerSecond)))
 	}
 
 	inspect := p.Inspect.MaxBytes
 	if inspect <= 0 || inspect > maxInspected {
-		v.wrong(policy+".inspect.max_bytes", "%d is out of range; write a size above 0, at most %s", inspect, size(maxInspected))
+		v.wrong(policy+".inspect.max_bytes", "%v is out of range; write a size above 0, at most %s", inspect, public(size(maxInspected)))
 	}
 }
 
@@ -113,10 +114,10 @@ func (v *validator) subscriptions(policy string, c *Config, p policies.Policy, d
 	case d == nil: // which has a problem of its own
 	case !d.Limits():
 		for _, limit := range limits {
-			v.wrong(limit, "has no effect: dialect %s has no rule for subscribe; add one, or remove it", plain(p.Dialect))
+			v.wrong(limit, "has no effect: dialect %s has no rule for subscribe; add one, or remove it", v.other(policy+".dialect", plain(p.Dialect)))
 		}
 	case s.Max > 0 && s.OnExcess == policies.ExcessEvictOldest && !c.undoes(p.Dialect):
-		v.wrong(key+".on_excess", "evict_oldest cannot be done: dialect %s has no rule for subscribe with an unsubscribe; add one, or use reject or close", plain(p.Dialect))
+		v.wrong(key+".on_excess", "%s cannot be done: dialect %s has no rule for subscribe with an unsubscribe; add one, or use reject or close", s.OnExcess, v.other(policy+".dialect", plain(p.Dialect)))
 	}
 }
 
@@ -129,19 +130,22 @@ func (v *validator) release(key string, r policies.Release) {
 }
 
 func (v *validator) webhook(key string, w policies.Webhook) {
-	const example = "https://example.com/sessions"
+	const example public = "https://example.com/sessions"
+	shown := shownURL(key+".url", w.URL)
 	u, err := url.Parse(w.URL)
 	switch {
-	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
-		v.wrong(key+".url", "%s is not an http:// or https:// URL; write one such as %s", plain(w.URL), example)
+	case shown == "" || err != nil:
+		v.wrong(key+".url", "is not an http:// or https:// URL (nor shown, as it may hold a key); write one such as %s", example)
+	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		v.wrong(key+".url", "%s is not an http:// or https:// URL; write one such as %s", plain(shown), example)
 	case u.User != nil:
-		v.wrong(key+".url", "%s has a user, which is not supported; leave it out", plain(u.Redacted()))
+		v.wrong(key+".url", "%s has a user (not shown), which is not supported; leave it out", plain(shown))
 	case !validPort(u.Port()):
-		v.wrong(key+".url", "%s has no port from 1 to 65535; write one such as %s", plain(w.URL), example)
+		v.wrong(key+".url", "%s has no port from 1 to 65535; write one such as %s", plain(shown), example)
 	}
 	v.aboveZero(key+".timeout", w.Timeout, "2s")
 	if w.Attempts == 0 {
-		v.wrong(key+".attempts", "0 is not above zero; write how often to try, such as 5")
+		v.wrong(key+".attempts", "%v is not above zero; write how often to try, such as 5", w.Attempts)
 	}
 }
 
@@ -149,7 +153,7 @@ func (v *validator) webhook(key string, w policies.Webhook) {
 func (v *validator) texts(key string, list []string, what string) {
 	for i, text := range list {
 		if text == "" || !utf8.ValidString(text) {
-			v.wrong(fmt.Sprintf("%s[%d]", key, i), "%s is not %s; write one or remove it", shorten(text), what)
+			v.wrong(fmt.Sprintf("%s[%d]", key, i), "%s is not %s; write one or remove it", shorten(text), public(what))
 		}
 	}
 }

@@ -28,24 +28,24 @@ func (v *validator) store(s Store) {
 		v.wrong("store.url", "is missing; write that of Redis, such as redis://127.0.0.1:6379, or kind: memory")
 	}
 	if memory && s.Cluster {
-		v.wrong("store.cluster", "true has no effect with kind memory; write kind: redis, or remove it")
+		v.wrong("store.cluster", "%v has no effect with kind memory; write kind: redis, or remove it", s.Cluster)
 	}
 
 	v.aboveZero("store.connect_timeout", s.ConnectTimeout, "5s")
 	v.aboveZero("store.timeout", s.Timeout, "500ms")
 	v.aboveZero("store.takeover_timeout", s.TakeoverTimeout, "5s")
 	if s.Lease < leastLease {
-		v.wrong("store.lease", "%s is too short to be renewed in time; write %s or more, such as 30s", s.Lease, leastLease)
+		v.wrong("store.lease", "%s is too short to be renewed in time; write %s or more, such as 30s", s.Lease, public(leastLease.String()))
 	}
 	if third := s.Lease / 3; s.Timeout >= third && !v.problems.cover("store.lease") {
 		v.wrong("store.timeout", "%s is not below a third of store.lease, so that leases may end before they are renewed; write less than %s, or a longer lease",
-			s.Timeout, third.Truncate(time.Millisecond))
+			s.Timeout, v.other("store.lease", third.Truncate(time.Millisecond)))
 	}
 }
 
 // storeURL checks the URL of Redis. It shows as little of it as it can.
 func (v *validator) storeURL(s Store) {
-	const key, example = "store.url", "redis://127.0.0.1:6379"
+	const key, example = "store.url", public("redis://127.0.0.1:6379")
 	shown := s.Redacted()
 	if shown == "" {
 		v.wrong(key, "is not a URL (nor shown, as it may hold a password); write one such as redis://user:password@127.0.0.1:6379, and %%40 for an @ in the password, %%2F for a /")
@@ -73,6 +73,6 @@ func (v *validator) storeURL(s Store) {
 
 func (v *validator) pressure(p policies.Pressure) {
 	if p.Heap > 0 && p.Heap < leastHeap {
-		v.wrong("pressure.heap", "%d is less than a process without sessions has; write %s or more, such as 512MiB, or 0 to switch it off", p.Heap, size(leastHeap))
+		v.wrong("pressure.heap", "%v is less than a process without sessions has; write %s or more, such as 512MiB, or 0 to switch it off", p.Heap, public(size(leastHeap)))
 	}
 }

@@ -53,7 +53,7 @@ func slow(t *testing.T, rate *policies.PerSecond) {
 	if *rate == 0 {
 		t.Fatal("the rate is off")
 	}
-	*rate /= 10000
+	*rate = max(*rate/10000, 0.001)
 }
 
 // stage is wswarden under a configuration, with an upstream that the test plays.
