@@ -28,7 +28,7 @@ func operateCommands(code *int) []*cobra.Command {
 	sessions := o.listCommand("sessions")
 	sessions.Short = "List, show, end and watch sessions"
 	sessions.AddCommand(o.listCommand("list"), o.showCommand(), o.killCommand(), o.watchCommand())
-	return []*cobra.Command{sessions, o.topicsCommand(), o.eventsCommand(), o.drainCommand(), o.healthCommand()}
+	return []*cobra.Command{sessions, o.topicsCommand(), o.eventsCommand(), o.reportCommand(), o.reloadCommand(), o.drainCommand(), o.healthCommand()}
 }
 
 // operator is what these commands share.
@@ -61,7 +61,7 @@ func (o *operator) command(use, short string, args cobra.PositionalArgs, do func
 	flags := cmd.Flags()
 	flags.StringVar(&o.admin, "admin", "", "`ADDRESS` of the admin API: host:port or http://host:port (default 127.0.0.1:9090)")
 	flags.StringVar(&o.tokenFile, "token-file", "", "`FILE` with the admin API's token")
-	flags.StringVar(&o.file, "config", "", "configuration `FILE` of wswarden, for its admin.address and admin.token_file")
+	flags.StringVar(&o.file, "config", "", "configuration `FILE` or folder of wswarden, for its admin.address and admin.token_file")
 	flags.StringVarP(&o.output, "output", "o", "table", "table, or json for programs")
 	flags.DurationVar(&o.timeout, "timeout", 10*time.Second, "without an answer after which it is given up")
 	flags.SortFlags = false
@@ -79,11 +79,11 @@ func (o *operator) console(cmd *cobra.Command) (*console.Console, error) {
 	}
 	admin := config.Default().Admin
 	if o.file != "" {
-		cfg, err := config.Load(o.file)
-		if err != nil {
+		var err error
+		if admin, err = (config.Source{Path: o.file}).Admin(); err != nil {
 			return nil, err
 		}
-		if admin = cfg.Admin; admin.Address == "" && o.admin == "" {
+		if admin.Address == "" && o.admin == "" {
 			return nil, fmt.Errorf("%s has an empty admin.address: there is no admin API", o.file)
 		}
 	}
@@ -233,6 +233,27 @@ func (o *operator) eventsCommand() *cobra.Command {
 	cmd.Flags().StringVar(&watch.Policy, "policy", "", "only of this policy")
 	cmd.Flags().StringVar(&watch.Session, "session", "", "only of the session with this id")
 	cmd.Flags().IntVar(&watch.Replay, "replay", 0, "begin with so many of the sessions that have ended last, at most 256")
+	return cmd
+}
+
+func (o *operator) reportCommand() *cobra.Command {
+	var window time.Duration
+	var policy string
+	cmd := o.command("report", "Tell what the rules have met lately, or would have, and what sessions needed", cobra.NoArgs,
+		func(ctx context.Context, c *console.Console, _ []string) error { return c.Report(ctx, policy, window) })
+	cmd.Example = `  wswarden report --policy passengers
+  wswarden report --window 10m --output json | jq '.policies[].rules[] | select(.hit > 0)'`
+	cmd.Flags().DurationVar(&window, "window", time.Hour, "up to now, of which it tells: 1s to 2h")
+	cmd.Flags().StringVar(&policy, "policy", "", "only of this policy")
+	return cmd
+}
+
+func (o *operator) reloadCommand() *cobra.Command {
+	cmd := o.command("reload", "Read the configuration again, as SIGHUP does, and tell what has changed", cobra.NoArgs,
+		func(ctx context.Context, c *console.Console, _ []string) error { return c.Reload(ctx) })
+	cmd.Long = `Read the configuration again, as SIGHUP does, and tell what has changed.
+
+Exit code 1: it is refused, nothing has changed, and a line tells of each problem.`
 	return cmd
 }
 

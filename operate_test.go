@@ -30,6 +30,10 @@ type source struct {
 	draining bool
 	did      []string
 	looks    func(s *source) // at each listing; nil: nothing happens
+
+	reloaded      api.Reloaded
+	refusal       error // of a reload
+	configuration api.Configuration
 }
 
 const operatorToken = "a-token-that-is-long-enough"
@@ -37,7 +41,7 @@ const operatorToken = "a-token-that-is-long-enough"
 // operated starts an admin API of three sessions.
 func operated(t *testing.T, token string) (s *source, address string, server *admin.Server) {
 	t.Helper()
-	s = &source{}
+	s = &source{reloaded: api.Reloaded{Before: api.Configuration{Loaded: time.Date(2026, 1, 1, 7, 33, 4, 0, time.Local), Why: "start"}}}
 	opened := time.Now().Add(-2*time.Hour - 13*time.Minute)
 	for i := range 3 {
 		n := i + 1
@@ -118,6 +122,26 @@ func (s *source) Drain() api.Draining {
 
 func (s *source) Policies() []api.Policy { return nil }
 
+func (s *source) Reload(context.Context) (api.Reloaded, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.did = append(s.did, "reload")
+	return s.reloaded, s.refusal
+}
+
+func (s *source) Configuration() api.Configuration { return s.configuration }
+
+func (s *source) Report(_ context.Context, policy string, window time.Duration) api.Report {
+	r := api.Report{To: time.Now(), Policies: []api.PolicyReport{}}
+	r.From = r.To.Add(-window)
+	if policy == "" || policy == "passengers" {
+		r.Policies = append(r.Policies, api.PolicyReport{Policy: "passengers", Sessions: 4120, Judged: 4120, Rules: []api.RuleReport{
+			{Rule: "subscriptions.max", Setting: "20", Mode: "observe", Hit: 37, Needed: &api.Percentiles{Sessions: 4120, P50: 4, P90: 11, P99: 24, Max: 412}},
+		}})
+	}
+	return r
+}
+
 func (s *source) Ready(context.Context) api.Readiness {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -190,6 +214,14 @@ func TestOperate(t *testing.T) {
 		{"topics", 0, `b\u001b[2J  passengers         3     2        1` + "\n", "", ""},
 		{"topics --limit 1", 0, "TOPIC", "1 of 2 topics\n", ""},
 		{"topics --limit 0", 1, "", "limit: ", ""},
+		{"report", 0, "passengers: 4,120 sessions in the last hour\n\n  subscriptions.max: 20 would have hit 37 of 4,120 sessions (0.9 %);\n", "", ""},
+		{"report --window 10m --policy passengers", 0, "in the last 10m\n", "", ""},
+		{"report --window 3h", 1, "", "window: ", ""},
+		{"report --window 60", 2, "", "window", ""},
+		{"report --policy nobody", 1, "", `there is no policy "nobody"`, ""},
+		{"report now", 2, "", "now", ""},
+		{"reload", 0, "nothing to change: this configuration is in use since 07:33:04 (start)\n", "", "reload"},
+		{"reload now", 2, "", "now", ""},
 		{"drain", 0, "draining 3 sessions, for 25s at most\n", "", ""},
 		{"healthcheck", 0, "ready\n", "", ""},
 		{"healthcheck --live", 0, "live\n", "", ""},
@@ -242,8 +274,10 @@ func TestOperateJSON(t *testing.T) {
 		{"sessions kill " + known, &api.Ended{}, `{"ended":1}`},
 		{"sessions watch --count 1", &api.Page{}, `{"time":"`},
 		{"topics", &api.Topics{}, `"topic":"b\u001b[2J"`},
+		{"report", &api.Report{}, `"policies":[{"policy":"passengers","sessions":4120,`},
+		{"reload", &api.Reloaded{}, `{"changed":false,"policies":{"added":[],`},
 		{"drain", &api.Draining{}, `{"sessions":3,"timeout_seconds":25}`},
-		{"healthcheck", &api.Readiness{}, `{"ready":true,"checks":{"drain":"ok","upstream":"ok"}}`},
+		{"healthcheck", &api.Readiness{}, `{"ready":true,"checks":{"configuration":"ok","drain":"ok","upstream":"ok"}}`},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
 			t.Parallel()
@@ -364,7 +398,7 @@ func TestOperateUnreachable(t *testing.T) {
 		hangs:     "has not answered for 50ms",
 		other.URL: "does not seem to be an admin address of wswarden",
 	} {
-		for _, command := range []string{"sessions list", "sessions show " + known, "sessions kill " + known, "sessions watch", "topics", "events", "drain", "healthcheck"} {
+		for _, command := range []string{"sessions list", "sessions show " + known, "sessions kill " + known, "sessions watch", "topics", "events", "report", "reload", "drain", "healthcheck"} {
 			args := append(strings.Fields(command), "--admin", address)
 			if address == hangs {
 				args = append(args, "--timeout", "50ms")

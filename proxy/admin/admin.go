@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,13 +21,14 @@ import (
 
 // Server answers on the admin address.
 type Server struct {
-	source  Source
-	log     *slog.Logger
-	guarded bool // by a token
+	source Source
+	log    *slog.Logger
+	token  atomic.Pointer[credential] // nil: none is needed
 
 	scans   gate // those that look at all sessions
 	finds   gate // those that look for one among all
 	streams gate // of events
+	reloads gate
 
 	// For tests; set before the first request.
 	heartbeat time.Duration // of streams of events
@@ -79,17 +81,18 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		source:    o.Source,
 		log:       o.Log,
-		guarded:   o.Token != "",
 		scans:     make(gate, maxScans),
 		finds:     make(gate, maxFinds),
 		streams:   make(gate, maxStreams),
+		reloads:   make(gate, 1),
 		heartbeat: 15 * time.Second,
 		patience:  10 * time.Second,
 		listener:  fewListener{ln, make(gate, maxConnections)},
 		cancel:    cancel,
 	}
+	s.SetToken(o.Token)
 	s.http = http.Server{
-		Handler:           newGuard(o, s.routes(o)),
+		Handler:           newGuard(o, &s.token, s.routes(o)),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       timeout,
@@ -103,6 +106,18 @@ func New(o Options) (*Server, error) {
 
 // Addr returns the address that is listened on.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// SetToken makes requests carry another token; empty: none. What was asked for with the
+// one before is still answered. It reports whether that was another one, and may be called
+// by one goroutine at a time.
+func (s *Server) SetToken(token string) (changed bool) {
+	before, after := s.token.Load(), newCredential(token)
+	s.token.Store(after)
+	if before == nil || after == nil {
+		return before != after
+	}
+	return *before != *after
+}
 
 // Serve answers until Close, and then returns nil.
 func (s *Server) Serve() error {

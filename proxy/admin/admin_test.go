@@ -28,7 +28,7 @@ func TestHealthAndReadiness(t *testing.T) {
 		{"/healthz", 200, "ok\n"},
 		{"/healthz?from=a-probe", 200, "ok\n"},
 		{"/readyz", 200, "ready\n"},
-		{"/readyz?verbose", 200, `{"ready":true,"checks":{"drain":"ok","upstream":"ok"}}` + "\n"},
+		{"/readyz?verbose", 200, `{"ready":true,"checks":{"configuration":"ok","drain":"ok","upstream":"ok"}}` + "\n"},
 	} {
 		w.readiness = ready
 		if r, body := w.ask("GET", step.path); r.StatusCode != step.status || body != step.body {

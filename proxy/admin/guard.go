@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 // guard lets through to the routes who may ask.
@@ -18,19 +19,29 @@ import (
 // that keeps it out.
 type guard struct {
 	routes      *routes
-	token       [sha256.Size]byte // hashed, so that no comparison tells its length
-	needsToken  bool
+	token       *atomic.Pointer[credential] // the server's
 	hosts       []string
 	crossOrigin http.CrossOriginProtection
 }
 
-func newGuard(o Options, routes *routes) *guard {
+// credential is a token, hashed, so that no comparison tells its length.
+type credential [sha256.Size]byte
+
+// newCredential returns nil if no token is needed.
+func newCredential(token string) *credential {
+	if token == "" {
+		return nil
+	}
+	c := credential(sha256.Sum256([]byte(token)))
+	return &c
+}
+
+func newGuard(o Options, token *atomic.Pointer[credential], routes *routes) *guard {
 	host, _, _ := net.SplitHostPort(o.Address)
 	g := &guard{
-		routes:     routes,
-		token:      sha256.Sum256([]byte(o.Token)),
-		needsToken: o.Token != "",
-		hosts:      []string{"localhost", hostName(host)},
+		routes: routes,
+		token:  token,
+		hosts:  []string{"localhost", hostName(host)},
 	}
 	for _, name := range o.Hosts {
 		g.hosts = append(g.hosts, hostName(name))
@@ -50,7 +61,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, refusal(http.StatusForbidden, "the host is not known here; list it in admin.hosts"))
 	case !ownOrigin(r), g.crossOrigin.Check(r) != nil:
 		refuse(w, refusal(http.StatusForbidden, "pages of other origins may not ask"))
-	case g.needsToken && !g.routes.open(r) && !g.hasToken(r):
+	case !g.routes.open(r) && !g.hasToken(r):
 		h.Set("WWW-Authenticate", "Bearer")
 		refuse(w, refusal(http.StatusUnauthorized, "the token is missing or wrong; send Authorization: Bearer and what is in admin.token_file"))
 	default:
@@ -90,8 +101,13 @@ func ownOrigin(r *http.Request) bool {
 	return true
 }
 
+// hasToken reports whether a request has the token, or needs none.
 func (g *guard) hasToken(r *http.Request) bool {
+	want := g.token.Load()
+	if want == nil {
+		return true
+	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	got := sha256.Sum256([]byte(strings.TrimLeft(token, " ")))
-	return subtle.ConstantTimeCompare(got[:], g.token[:]) == 1 && strings.EqualFold(scheme, "Bearer")
+	return subtle.ConstantTimeCompare(got[:], want[:]) == 1 && strings.EqualFold(scheme, "Bearer")
 }

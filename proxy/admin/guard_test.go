@@ -53,6 +53,7 @@ func TestToken(t *testing.T) {
 		}
 	}
 	w.refused(401, "POST", "/v1/drain")
+	w.refused(401, "POST", "/v1/reload")
 	w.refused(401, "DELETE", "/v1/sessions?policy=default")
 	if asked := w.takeAsked(); asked != "" {
 		t.Errorf("done without a token: %s", asked)
@@ -108,7 +109,7 @@ func TestTheHostOfTheAddressIsKnown(t *testing.T) {
 	if r, _ := w.ask("GET", "/healthz", "Host", "localhost:"+port); r.StatusCode != 200 {
 		t.Errorf("localhost: %d", r.StatusCode)
 	}
-	g := newGuard(Options{Address: "Admin.Internal:9090"}, nil)
+	g := newGuard(Options{Address: "Admin.Internal:9090"}, nil, nil)
 	if !g.ownHost("admin.internal:9090") || g.ownHost("internal") {
 		t.Error("the address's own name is not known, or another is")
 	}

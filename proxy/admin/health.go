@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"wswarden/proxy/admin/api"
 )
 
 // healthy answers to GET /healthz: who answers is alive.
@@ -22,6 +24,11 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request, query url.Values)
 		status = http.StatusServiceUnavailable
 	}
 	if query.Has("verbose") {
+		readiness.Checks = maps.Clone(readiness.Checks)
+		if readiness.Checks == nil {
+			readiness.Checks = map[string]string{}
+		}
+		readiness.Checks[api.CheckConfiguration] = configurationCheck(s.source.Configuration())
 		return answer(w, status, readiness)
 	}
 	if readiness.Ready {

@@ -34,6 +34,11 @@ type fake struct {
 	readiness api.Readiness
 	asked     []string // to end, in words
 
+	reloaded      api.Reloaded
+	refusal       error // of a reload
+	configuration api.Configuration
+	report        api.Report // of every policy
+
 	between func() // what happens after each batch; nil: nothing
 	events  func(ctx context.Context, replay int) <-chan api.Event
 }
@@ -147,6 +152,32 @@ func (f *fake) Drain() api.Draining {
 }
 
 func (f *fake) Policies() []api.Policy { return f.policies }
+
+func (f *fake) Reload(context.Context) (api.Reloaded, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = append(f.asked, "reload")
+	return f.reloaded, f.refusal
+}
+
+func (f *fake) Configuration() api.Configuration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.configuration
+}
+
+func (f *fake) Report(_ context.Context, policy string, window time.Duration) api.Report {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = append(f.asked, fmt.Sprint("report ", policy, " ", window))
+	report := f.report
+	report.To = beginning
+	report.From = beginning.Add(-window)
+	report.Policies = slices.DeleteFunc(slices.Clone(report.Policies), func(p api.PolicyReport) bool {
+		return policy != "" && policy != p.Policy
+	})
+	return report
+}
 
 func (f *fake) Ready(context.Context) api.Readiness {
 	f.mu.Lock()

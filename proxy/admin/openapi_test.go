@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -163,7 +164,8 @@ func TestTypesAndDescriptionAreTheSame(t *testing.T) {
 	for _, value := range []any{
 		api.Page{}, api.Session{}, api.Flow{}, api.Detail{}, api.Times{}, api.RoundTrips{}, api.Subscription{},
 		api.Forecast{}, api.Ended{}, api.Topics{}, api.Topic{}, api.Policies{}, api.Policy{}, api.Draining{},
-		api.Readiness{}, api.Error{}, api.Event{}, api.Ending{},
+		api.Readiness{}, api.Error{}, api.Event{}, api.Ending{}, api.Reloaded{}, api.Changes{}, api.Configuration{},
+		api.Report{}, api.PolicyReport{}, api.RuleReport{}, api.Percentiles{},
 	} {
 		of := reflect.TypeOf(value)
 		schema := loaded(t).Components.Schemas[of.Name()]
@@ -228,6 +230,7 @@ func TestEveryAnswerIsAsDescribed(t *testing.T) {
 		topics:   []api.Topic{{Topic: "XYZ", Policy: "default", Sessions: 2, Live: 1, Pending: 1}},
 		policies: []api.Policy{{Name: "default", Mode: "enforce", Settings: map[string]any{"path": "/**"}}},
 		events:   func(context.Context, int) <-chan api.Event { return closed },
+		report:   reportOfAll,
 	}
 	w := start(t, f, withToken, withMetrics(prometheus.NewRegistry()))
 	see := func(method, path, route string, header ...string) {
@@ -261,6 +264,10 @@ func TestEveryAnswerIsAsDescribed(t *testing.T) {
 		f.readiness = checks(ready, map[string]string{"drain": "ok"})
 		see("GET", "/readyz", "/readyz")
 		see("GET", "/readyz?verbose", "/readyz")
+	}
+	for _, err := range []error{ErrDraining, errors.New("wswarden.yaml:1:1: listeners: is missing")} {
+		f.refusal = err
+		see("POST", "/v1/reload", "/v1/reload", bearer...)
 	}
 	see("GET", "/v1/sessions", "/v1/sessions", append(bearer, "Accept", ndjson)...)
 	for _, method := range []string{"GET", "DELETE"} {

@@ -21,7 +21,7 @@ import (
 const maxProfile = 300
 
 func (s *Server) mayProfile() error {
-	if !s.guarded {
+	if s.token.Load() == nil {
 		return refusal(http.StatusForbidden, "profiles need a token; set admin.token_file")
 	}
 	return nil

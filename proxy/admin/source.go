@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"iter"
+	"time"
 
 	"wswarden/proxy/admin/api"
 )
@@ -30,6 +31,15 @@ type Source interface {
 	// Drain begins to drain, as SIGTERM does.
 	Drain() api.Draining
 	Policies() []api.Policy
+	// Reload reads the configuration again, as SIGHUP does. The error is ErrDraining,
+	// or says what is wrong with it, a line for each problem; then nothing has changed.
+	Reload(ctx context.Context) (api.Reloaded, error)
+	// Configuration tells of the one in use, and of a later one that was refused.
+	Configuration() api.Configuration
+	// Report tells what the rules have met, and what sessions needed, in the time up to
+	// now; policy, if it is not empty, names the only one. None of that name: it tells
+	// of none.
+	Report(ctx context.Context, policy string, window time.Duration) api.Report
 	// Ready says whether new sessions would be admitted, and reach upstream.
 	Ready(ctx context.Context) api.Readiness
 }

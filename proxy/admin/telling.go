@@ -28,6 +28,9 @@ func (s *Server) detail(w http.ResponseWriter, r *http.Request, _ url.Values) er
 	if detail.Next == nil {
 		detail.Next = []api.Forecast{}
 	}
+	if detail.WouldHave == nil {
+		detail.WouldHave = []string{}
+	}
 	return answer(w, http.StatusOK, detail)
 }
 

@@ -127,6 +127,9 @@ type Detail struct {
 	// Next is what each rule of the policy would say next if nothing happened before.
 	// Rules that have nothing to say are left out; never null.
 	Next []Forecast `json:"next"`
+	// WouldHave are the rules that only observe and would have done something to the
+	// session, as the policy's keys; never null.
+	WouldHave []string `json:"would_have"`
 }
 
 // MaxSubscriptions is how many of a session's subscriptions are looked at, for its
@@ -173,6 +176,8 @@ type Forecast struct {
 	Rule string `json:"rule"`
 	// Action is ping_client, ping_upstream or end.
 	Action string `json:"action"`
+	// Mode is enforce, or observe: then it will not be done.
+	Mode string `json:"mode"`
 	// Cause and CloseCode for the client, of an end.
 	Cause     string    `json:"cause,omitempty"`
 	CloseCode uint16    `json:"close_code,omitempty"`
@@ -209,7 +214,7 @@ type Topic struct {
 
 // Policies is the answer to GET /v1/policies.
 type Policies struct {
-	// Policies in their order: the first that matches wins.
+	// Policies in their order: the first that matches wins. Those that are gone come last.
 	Policies []Policy `json:"policies"`
 }
 
@@ -218,6 +223,8 @@ type Policy struct {
 	Name string `json:"name"`
 	// Mode is enforce or observe.
 	Mode string `json:"mode"`
+	// Gone: no configuration has it any more, but sessions live under it.
+	Gone bool `json:"gone,omitempty"`
 	// Sessions that live under it.
 	Sessions int `json:"sessions"`
 	// Settings as the configuration has them, defaults filled in, without secrets.
@@ -241,10 +248,16 @@ type Readiness struct {
 	Checks map[string]string `json:"checks"`
 }
 
+// CheckConfiguration is the check whether the latest configuration could be used. One
+// that could not does not keep wswarden from being ready: it has changed nothing.
+const CheckConfiguration = "configuration"
+
 // Error is what every answer but a 2xx has.
 type Error struct {
 	// Message for people: what is wrong and what to do.
 	Message string `json:"error"`
 	// Field of the query that is wrong; empty: it is not about one.
 	Field string `json:"field,omitempty"`
+	// Problems of a configuration that was refused, a line each.
+	Problems []string `json:"problems,omitempty"`
 }

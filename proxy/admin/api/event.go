@@ -40,7 +40,10 @@ type Event struct {
 	Identity string     `json:"identity,omitempty"`
 	Topic    string     `json:"topic,omitempty"`  // of EventSubscribed
 	Reason   string     `json:"reason,omitempty"` // of EventRefused: as in metrics
-	Limit    string     `json:"limit,omitempty"`  // of EventLimitHit and EventWouldHave: the policy's key
+	Limit    string     `json:"limit,omitempty"`  // of EventLimitHit, and of EventWouldHave where there is one: the policy's key
+	Rule     string     `json:"rule,omitempty"`   // of EventWouldHave: the policy's key
+	Action   string     `json:"action,omitempty"` // of EventWouldHave: what the rule would have done
+	Cause    string     `json:"cause,omitempty"`  // of EventWouldHave: that of the end which there would have been
 	Ending   *Ending    `json:"ending,omitempty"` // of EventEnded
 	Lost     uint64     `json:"lost,omitempty"`   // of EventLost: how many
 }

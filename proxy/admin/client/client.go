@@ -123,6 +123,22 @@ func (c *Client) Topics(ctx context.Context, f api.Filter, limit int) (topics ap
 	return topics, c.ask(ctx, http.MethodGet, "/v1/topics", query, &topics)
 }
 
+// Report tells what rules have met in the time up to now, of one policy, or of all if
+// that is empty.
+func (c *Client) Report(ctx context.Context, policy string, window time.Duration) (r api.Report, err error) {
+	query := url.Values{"window": {window.String()}}
+	if policy != "" {
+		query.Set("policy", policy)
+	}
+	return r, c.ask(ctx, http.MethodGet, "/v1/report", query, &r)
+}
+
+// Reload has the configuration read again. If it is refused, the error is an *Error with
+// Problems.
+func (c *Client) Reload(ctx context.Context) (r api.Reloaded, err error) {
+	return r, c.ask(ctx, http.MethodPost, "/v1/reload", nil, &r)
+}
+
 // Drain begins to drain.
 func (c *Client) Drain(ctx context.Context) (d api.Draining, err error) {
 	return d, c.ask(ctx, http.MethodPost, "/v1/drain", nil, &d)

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -96,6 +97,18 @@ func TestRequests(t *testing.T) {
 		},
 		"GET /v1/topics?" + filtered + "limit=3&policy=p": func(c *Client) error {
 			_, err := c.Topics(ctx, filter, 3)
+			return err
+		},
+		"GET /v1/report?policy=p&window=30m0s": func(c *Client) error {
+			_, err := c.Report(ctx, "p", 30*time.Minute)
+			return err
+		},
+		"GET /v1/report?window=1h0m0s": func(c *Client) error {
+			_, err := c.Report(ctx, "", time.Hour)
+			return err
+		},
+		"POST /v1/reload?": func(c *Client) error {
+			_, err := c.Reload(ctx)
 			return err
 		},
 		"POST /v1/drain?": func(c *Client) error {
@@ -234,6 +247,20 @@ func TestReadiness(t *testing.T) {
 }
 
 // All sessions come as they are streamed, however long that takes.
+// Each problem of a configuration is a line, and harmless.
+func TestProblems(t *testing.T) {
+	t.Parallel()
+	c := serve(t, long, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		_, _ = io.WriteString(w, `{"error":"refused","problems":["a.yaml:1:1: listeners: is missing","\u001b[2J\n"]}`)
+	})
+	_, err := c.Reload(context.Background())
+	no, is := errors.AsType[*Error](err)
+	if !is || no.Status != 422 || err.Error() != "refused" || !slices.Equal(no.Problems(), []string{"a.yaml:1:1: listeners: is missing", " [2J "}) {
+		t.Errorf("%v, %v", err, no)
+	}
+}
+
 func TestAllSessions(t *testing.T) {
 	t.Parallel()
 	c := serve(t, long, func(w http.ResponseWriter, r *http.Request) {

@@ -30,7 +30,21 @@ func (e *Error) Error() string {
 	if e.remedy != "" {
 		text += "; " + e.remedy
 	}
-	return strings.Map(func(r rune) rune { // whoever it is that answers
+	return printable(text)
+}
+
+// Problems of a configuration that was refused, a line each.
+func (e *Error) Problems() []string {
+	problems := make([]string, len(e.told.Problems))
+	for i, problem := range e.told.Problems {
+		problems[i] = printable(problem)
+	}
+	return problems
+}
+
+// printable is harmless for a terminal, whoever it is that answers.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
 		}

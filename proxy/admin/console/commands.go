@@ -240,6 +240,66 @@ func (c *Console) drained(ctx context.Context, longest time.Duration) error {
 	}
 }
 
+// Reload has the configuration read again, and tells what has changed, or what is wrong.
+func (c *Console) Reload(ctx context.Context) error {
+	r, err := c.Client.Reload(ctx)
+	if no, is := errors.AsType[*client.Error](err); is && len(no.Problems()) > 0 {
+		return c.refused(no)
+	}
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return c.json(r)
+	}
+	return c.print(reloadedLines(&r)...)
+}
+
+var errRefused = errors.New("the configuration is refused, and nothing has changed")
+
+func (c *Console) refused(no *client.Error) error {
+	if c.JSON {
+		return errors.Join(c.json(api.Error{Message: no.Error(), Problems: no.Problems()}), errRefused)
+	}
+	var lines []line
+	for _, problem := range no.Problems() {
+		lines = append(lines, line{text: problem})
+	}
+	return errors.Join(c.print(lines...), errRefused)
+}
+
+func reloadedLines(r *api.Reloaded) []line {
+	if !r.Changed {
+		return []line{{text: fmt.Sprintf("nothing to change: this configuration is in use since %s (%s)",
+			r.Before.Loaded.Local().Format(time.TimeOnly), clean(r.Before.Why))}}
+	}
+	text := "reloaded"
+	if took := trip(r.Took); took != "" {
+		text += " in " + took
+	}
+	lines := []line{{text: fmt.Sprintf("%s; %s moved to new values", text, many(r.Sessions, "session"))}}
+	if r.Ending > 0 {
+		lines = append(lines, line{text: fmt.Sprintf("  %s of policies that are gone end", many(r.Ending, "session"))})
+	}
+	for _, of := range []struct {
+		what string
+		api.Changes
+	}{{"policies", r.Policies}, {"listeners", r.Listeners}} {
+		for _, done := range []struct {
+			word  string
+			names []string
+		}{{"added", of.Added}, {"changed", of.Changed}, {"removed", of.Removed}} {
+			if len(done.names) > 0 {
+				lines = append(lines, line{text: fmt.Sprintf("  %-18s %s", of.what+" "+done.word, clean(strings.Join(done.names, ", ")))})
+			}
+		}
+	}
+	if len(r.Settings) > 0 {
+		lines = append(lines, line{text: fmt.Sprintf("  %-18s %s", "settings changed", clean(strings.Join(r.Settings, ", ")))})
+	}
+	return lines
+}
+
 // Health tells whether wswarden is ready, or only whether it is live. A no is an error.
 func (c *Console) Health(ctx context.Context, live bool) error {
 	if live {
@@ -256,13 +316,16 @@ func (c *Console) Health(ctx context.Context, live bool) error {
 		err = c.json(r)
 	} else if r.Ready {
 		err = c.print(line{text: "ready"})
+		if check := r.Checks[api.CheckConfiguration]; check != "" && check != "ok" {
+			fmt.Fprintf(c.Err, "configuration: %s\n", clean(check))
+		}
 	}
 	if r.Ready || err != nil {
 		return err
 	}
 	var wrong []string
 	for _, name := range slices.Sorted(maps.Keys(r.Checks)) {
-		if r.Checks[name] != "ok" {
+		if r.Checks[name] != "ok" && name != api.CheckConfiguration {
 			wrong = append(wrong, clean(name)+": "+clean(r.Checks[name]))
 		}
 	}

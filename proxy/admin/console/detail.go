@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"wswarden/proxy/admin/api"
@@ -26,6 +27,9 @@ func detail(d *api.Detail) []line {
 		say("state", "%s", clean(string(d.State)))
 	} else {
 		say("state", "%s: %s", clean(string(d.State)), clean(d.Cause))
+	}
+	if len(d.WouldHave) > 0 {
+		say("observed", "%s would have acted", clean(strings.Join(d.WouldHave, ", ")))
 	}
 	say("age", "%s, idle for %s", age(d.Age), age(d.Idle))
 	say("from client", "%s", flow(d.ClientToUpstream))
@@ -106,13 +110,19 @@ func distance(t, now time.Time) string {
 }
 
 func forecast(f api.Forecast) string {
+	does := func(verb, object string) string {
+		if f.Mode == "observe" {
+			return "would " + verb + " " + object
+		}
+		return verb + "s " + object
+	}
 	switch f.Action {
 	case "ping_client":
-		return "pings the client"
+		return does("ping", "the client")
 	case "ping_upstream":
-		return "pings upstream"
+		return does("ping", "upstream")
 	case "end":
-		text := "ends the session"
+		text := does("end", "the session")
 		if f.Cause != "" {
 			text += ": " + clean(f.Cause)
 		}

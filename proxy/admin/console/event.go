@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -14,7 +15,11 @@ func eventLine(e *api.Event) line {
 		return line{fmt.Sprintf("%s  %-10s  %s: they came faster than they were read", at, e.Kind, count(e.Lost, "event")), alarm}
 	}
 	words := []string{fmt.Sprintf("%s  %-10s  %s  %s  %s", at, clean(string(e.Kind)), e.Session, clean(e.Policy), e.Address)}
-	for _, word := range []string{e.Identity, e.Topic, e.Reason, e.Limit} {
+	limit := e.Limit
+	if limit == e.Rule {
+		limit = ""
+	}
+	for _, word := range []string{e.Identity, e.Topic, e.Reason, limit, wouldHave(e)} {
 		if word != "" {
 			words = append(words, clean(word))
 		}
@@ -30,6 +35,28 @@ func eventLine(e *api.Event) line {
 		return line{text, faint}
 	}
 	return line{text: text}
+}
+
+// wouldHave tells what a rule would have done; empty: the event is not about that.
+func wouldHave(e *api.Event) string {
+	if e.Rule == "" {
+		return ""
+	}
+	does := map[string]string{
+		"end":              "end the session",
+		"refuse_handshake": "refuse the handshake",
+		"refuse":           "refuse a subscription",
+		"drop":             "drop a message",
+		"delay":            "let the client wait",
+		"evict":            "let the oldest go",
+		"ping_client":      "ping the client",
+		"ping_upstream":    "ping upstream",
+	}[e.Action]
+	text := fmt.Sprintf("%s would %s", e.Rule, cmp.Or(does, e.Action))
+	if e.Cause != "" {
+		text += ": " + e.Cause
+	}
+	return text
 }
 
 func ending(e *api.Ending) string {

@@ -2,9 +2,12 @@ package console
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/clipperhouse/displaywidth"
 
 	"wswarden/proxy/admin/api"
 )
@@ -88,4 +91,100 @@ func moment(t, now time.Time) string {
 		return t.Format(time.TimeOnly)
 	}
 	return t.Format(time.DateTime)
+}
+
+// need tells a value in such a way that a limit of as much suffices: it is never less.
+func need(value float64, unit string) string {
+	switch unit {
+	case "seconds":
+		return enough(value)
+	case "bytes":
+		return room(value)
+	case "bytes_per_second":
+		return room(value) + "/s"
+	case "per_second":
+		return thousands(int(math.Ceil(value))) + "/s"
+	}
+	return thousands(int(math.Ceil(value)))
+}
+
+// enough is a duration in the units of age, rounded up to what is shown of it.
+func enough(seconds float64) string {
+	up := func(unit float64) api.Seconds { return api.Seconds(math.Ceil(seconds/unit) * unit) }
+	switch {
+	case seconds <= 0.999:
+		return fmt.Sprintf("%.0fms", math.Ceil(seconds*1000))
+	case seconds <= 9.9:
+		return fmt.Sprintf("%gs", math.Ceil(seconds*10)/10)
+	case seconds <= 3599:
+		return age(up(1))
+	case seconds <= 86340:
+		return age(up(60))
+	}
+	return age(up(3600))
+}
+
+// room is a number of bytes as size shows it, rounded up.
+func room(bytes float64) string {
+	for unit := 1024.0; unit <= bytes; unit *= 1024 {
+		if tenth := unit / 10; bytes < unit*1024 {
+			return size(uint64(math.Ceil(math.Ceil(bytes/tenth) * tenth)))
+		}
+	}
+	return size(uint64(math.Ceil(bytes)))
+}
+
+// percent of some, but not all: never 0 or 100.
+func percent(n, of int) string {
+	switch p := 100 * float64(n) / float64(of); {
+	case p < 0.1:
+		return "under 0.1 %"
+	case p < 9.95:
+		return fmt.Sprintf("%.1f %%", p)
+	case p > 99:
+		return "over 99 %"
+	default:
+		return fmt.Sprintf("%.0f %%", p)
+	}
+}
+
+func many(n int, of string) string {
+	switch n {
+	case 0:
+		return "no " + of + "s"
+	case 1:
+		return "1 " + of
+	}
+	return thousands(n) + " " + of + "s"
+}
+
+// thousands writes 4120 as 4,120.
+func thousands(n int) string {
+	text := fmt.Sprint(n)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
+// solid is a text in which wrap breaks no line.
+func solid(text string) string { return strings.ReplaceAll(text, " ", "\u00a0") }
+
+// wrap breaks a text into lines of so many cells, all behind a margin, those after the
+// first a little further in.
+func wrap(text, margin string, width int, s style) (lines []line) {
+	row := margin
+	for word := range strings.SplitSeq(text, " ") {
+		word = strings.ReplaceAll(word, solid(" "), " ")
+		switch {
+		case row == margin:
+		case displaywidth.String(row)+1+displaywidth.String(word) > width:
+			lines = append(lines, line{row, s})
+			row = margin + "  "
+		default:
+			row += " "
+		}
+		row += word
+	}
+	return append(lines, line{row, s})
 }

@@ -108,6 +108,10 @@ func TestDetail(t *testing.T) {
 	s.Age = 60 // so that what comes first in the timeline is a minute ago
 	d := detailed(s)
 	d.State, d.Cause, d.Subscriptions = api.StateClosing, "idle", 3
+	d.WouldHave = []string{"idle", "subscriptions.max"}
+	for i, action := range []string{"ping_client", "ping_upstream", "end"} {
+		d.Next = append(d.Next, api.Forecast{Rule: fmt.Sprint("observed ", i), Action: action, Mode: "observe", In: 600})
+	}
 	soon := d.Opened.Add(65 * time.Second)
 	d.Times.Deadline = &soon
 	var b strings.Builder
@@ -119,6 +123,7 @@ func TestDetail(t *testing.T) {
   address       10.0.0.2
   identity      6025d18fe48abd45
   state         closing: idle
+  observed      idle, subscriptions.max would have acted
   age           1m00s, idle for 30s
   from client   2 messages, 2.0 KiB
   from upstream 0 messages, 0 B
@@ -136,6 +141,9 @@ Timeline
 Next, if nothing happens before
   in 20s     heartbeat          pings the client
   in 9m00s   idle               ends the session: idle, close code 1001
+  in 10m00s  observed 0         would ping the client
+  in 10m00s  observed 1         would ping upstream
+  in 10m00s  observed 2         would end the session
 
 Subscriptions: 3
   live      1722500001
@@ -158,6 +166,15 @@ func TestEventLine(t *testing.T) {
 		},
 		"05:06:07.000  limit_hit   00000000000000ff  passengers  10.0.0.255  subscriptions.max": func(e *api.Event) {
 			e.Kind, e.Limit = api.EventLimitHit, "subscriptions.max"
+		},
+		"05:06:07.000  would_have  00000000000000ff  passengers  10.0.0.255  idle would end the session: idle": func(e *api.Event) {
+			e.Kind, e.Rule, e.Action, e.Cause = api.EventWouldHave, "idle", "end", "idle"
+		},
+		"05:06:07.000  would_have  00000000000000ff  passengers  10.0.0.255  1722500001  subscriptions.max would refuse a subscription": func(e *api.Event) {
+			e.Kind, e.Rule, e.Action, e.Limit, e.Topic = api.EventWouldHave, "subscriptions.max", "refuse", "subscriptions.max", "1722500001"
+		},
+		`05:06:07.000  would_have  00000000000000ff  passengers  10.0.0.255  connections.max  new\u001b[2J would do\u001b[2J`: func(e *api.Event) {
+			e.Kind, e.Rule, e.Action, e.Limit = api.EventWouldHave, "new\x1b[2J", "do\x1b[2J", "connections.max"
 		},
 		"05:06:07.000  lost        3 events: they came faster than they were read": func(e *api.Event) {
 			e.Kind, e.Lost = api.EventLost, 3
