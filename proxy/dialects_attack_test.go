@@ -69,6 +69,7 @@ func TestRealServersAttacked(t *testing.T) {
 	programs := goPrograms(t)
 	for _, tt := range attacks {
 		t.Run(tt.application+" "+tt.name, func(t *testing.T) {
+			t.Parallel()
 			s := findApplication(t, tt.application, programs).newStage(t, policies.ExcessReject)
 			c := interopDial(t, s.warden.address)
 			var lines []string

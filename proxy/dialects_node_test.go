@@ -120,6 +120,7 @@ func TestRealApplications(t *testing.T) {
 	programs := goPrograms(t)
 	for _, tt := range applications {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			a := findApplication(t, tt.name, programs)
 			compressions := []string{"plain"}
 			if a.deflates {

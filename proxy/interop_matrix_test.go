@@ -18,7 +18,10 @@ func TestInteropLibraries(t *testing.T) {
 		for _, upstream := range interopLibraries {
 			for _, compress := range []bool{false, true} {
 				name := fmt.Sprintf("%s to %s, compression %v", client.name, upstream.name, compress)
-				t.Run(name, func(t *testing.T) { testInteropCell(t, client, upstream, compress) })
+				t.Run(name, func(t *testing.T) {
+					t.Parallel()
+					testInteropCell(t, client, upstream, compress)
+				})
 			}
 		}
 	}

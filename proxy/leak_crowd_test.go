@@ -5,6 +5,7 @@ package proxy_test
 import (
 	"bytes"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 
@@ -28,11 +29,13 @@ type crowd struct {
 	open  chan struct{}
 }
 
+const wholeCrowd = 500
+
 // scene is what the crowd does.
 type scene struct {
 	path   string
 	target string // wswarden's address
-	crowd  int    // clients at the same time; zero: 1000
+	crowd  int    // clients at the same time; zero: wholeCrowd
 
 	clientOpen   func(*extra) // the session is open; nil: nothing
 	upstreamOpen func(*extra)
@@ -99,7 +102,7 @@ func (c *crowd) play(s *scene, n int) {
 	c.t.Helper()
 	together := s.crowd
 	if together == 0 {
-		together = 1000
+		together = wholeCrowd
 	}
 	err := c.loop.Do(func() {
 		c.scene, c.left = s, n
@@ -185,7 +188,11 @@ func (e *extra) Ready() {
 
 // say writes what is left to be written, and b behind it.
 func (e *extra) say(b []byte) {
-	e.saying = append(e.saying, b...)
+	if len(e.saying) == 0 {
+		e.saying = slices.Clip(b) // it may be everybody's
+	} else {
+		e.saying = append(e.saying, b...)
+	}
 	if len(e.saying) == 0 || !e.socket.Open() || !e.socket.Writable() {
 		return
 	}

@@ -101,15 +101,15 @@ func inNamespace(t *testing.T) bool {
 	return inProcess(t, &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET})
 }
 
-// inProcess has the test run itself again in a process of its own, beside other tests,
-// to which it gives way. It reports whether this is the inner run.
+// inProcess has the test run itself again in a process of its own, beside all other
+// tests that come behind it, to which it gives way. It reports whether this is the
+// inner run.
 func inProcess(t *testing.T, attributes *syscall.SysProcAttr) bool {
 	t.Helper()
 	const inside = "WSWARDEN_TEST_INSIDE_PROCESS"
 	if os.Getenv(inside) != "" {
 		return true
 	}
-	t.Parallel()
 	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=300s")
 	cmd.Env = append(os.Environ(), inside+"=1")
 	cmd.SysProcAttr = attributes
@@ -120,6 +120,7 @@ func inProcess(t *testing.T, attributes *syscall.SysProcAttr) bool {
 		return false
 	}
 	_ = unix.Setpriority(unix.PRIO_PROCESS, cmd.Process.Pid, 10)
+	t.Parallel() // what is waited for is under way
 	err := cmd.Wait()
 	t.Logf("in a process of its own:\n%s", &out)
 	if err != nil {

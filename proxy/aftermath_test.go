@@ -1,5 +1,8 @@
 //go:build linux
 
+// The tests of this file take longest and give way to all others: by its name, they
+// begin first.
+
 package proxy_test
 
 import (
@@ -122,7 +125,7 @@ const brief = 30 * time.Millisecond
 
 // broadcast is more than all buffers on the way to a client take whose window is
 // small.
-var broadcast = bytes.Repeat(encode(false, text, strings.Repeat("b", 1020)), 384)
+var broadcast = bytes.Repeat(encode(false, text, strings.Repeat("b", 1020)), 128)
 
 func sayHello(e *extra) { e.sayFrame(text, "hello") }
 
@@ -145,6 +148,7 @@ func TestNothingIsLeft(t *testing.T) {
 	c := newCrowd(t)
 	w := startWith(t, proxy.New, func(cfg *config.Config) {
 		cfg.Upstream.URL = "http://" + c.upstream
+		cfg.Upstream.DialTimeout, cfg.Upstream.HandshakeTimeout = longest, longest // the process gives way
 		cfg.Policies = nil
 		for cause, ending := range endings {
 			p := ending.policy
@@ -199,8 +203,9 @@ func TestNothingIsLeft(t *testing.T) {
 
 	// What is made once, and then kept, is there after a round of a whole crowd.
 	for cause := range endings {
-		end(cause, 1000)
+		end(cause, wholeCrowd)
 	}
+	w.server.ForgetEnded()
 	before := settled()
 	t.Logf("before: %v", before)
 	for _, cause := range policies.Causes() {
@@ -214,6 +219,7 @@ func TestNothingIsLeft(t *testing.T) {
 		began := time.Now()
 		end(cause, leakSessions)
 		took := time.Since(began)
+		w.server.ForgetEnded() // which is the one thing that there shall be
 		after := wantBack(t, before)
 		t.Logf("%-17s %d sessions in %6s: %v", cause, leakSessions, took.Round(time.Millisecond), after)
 	}
@@ -230,6 +236,7 @@ func TestNothingIsLeftByDrain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := startWith(t, proxy.New, func(cfg *config.Config) {
 				cfg.Upstream.URL = "http://" + c.upstream
+				cfg.Upstream.DialTimeout, cfg.Upstream.HandshakeTimeout = longest, longest
 				cfg.Policies[0] = policies.Policy{}
 			})
 			c.play(&scene{path: "/", target: w.address, crowd: sessions}, sessions)
@@ -280,7 +287,7 @@ const heapNoise = 256 << 10
 func wantBack(t *testing.T, before holding) holding {
 	t.Helper()
 	deadline := time.Now().Add(longest)
-	for {
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, 500*time.Millisecond) {
 		h := holdings()
 		if h.goroutines == before.goroutines && h.descriptors == before.descriptors && h.heap <= before.heap+before.heap/10+heapNoise {
 			return h
@@ -293,7 +300,7 @@ func wantBack(t *testing.T, before holding) holding {
 			}
 			return h
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(pause)
 	}
 }
 
