@@ -34,6 +34,9 @@ type admission struct {
 
 	trace *tracing.Trace // nil: it is not traced
 
+	met    met
+	spared []string // the rules that have told already what they would have done
+
 	// Who holds it now.
 	opening    *opening
 	session    *session
@@ -60,33 +63,53 @@ func (s *Server) admission(ctx *fasthttp.RequestCtx, k *kind, head *requestHead,
 		kind:   k,
 		worker: s.workers[s.next.Add(1)%uint32(len(s.workers))],
 		id:     rand.Uint64(),
-		client: head.clientAddress(from, s.config.TrustedProxies),
+		client: head.clientAddress(from, s.setup().TrustedProxies),
+	}
+	// refuses reports whether it is over, for a reason that a rule of that mode has.
+	refuses := func(why policies.Refusal, mode policies.Mode) bool {
+		if p.Observes(mode) {
+			a.wouldTurnAway(why)
+			return false
+		}
+		refused.why = why
+		return true
 	}
 	if s.pressed().Full() {
 		refused.why = policies.RefusedPressure
 		return a, refused
 	}
-	if len(wish.origin) > 0 && !p.Origins.Admits(string(wish.origin), head.hosts(from)...) {
-		refused.why, refused.origin, refused.host = policies.RefusedOrigin, string(wish.origin), string(ctx.Host())
+	if len(wish.origin) > 0 && !p.Origins.Admits(string(wish.origin), head.hosts(from)...) && refuses(policies.RefusedOrigin, p.Origins.Mode) {
+		refused.origin, refused.host = string(wish.origin), string(ctx.Host())
 		return a, refused
 	}
-	if refused.why, refused.after = k.tooOften(a.client); refused.why != policies.NotRefused {
+	if why, after := k.tooOften(a.client); why != policies.NotRefused && refuses(why, p.Handshakes.Mode) {
+		refused.after = after
 		return a, refused
 	}
 	var ok bool
-	if a.identity, ok = identityOf(ctx, head, from, &p.Connections.Identity); !ok {
-		refused.why = policies.RefusedIdentity
+	if a.identity, ok = identityOf(ctx, head, from, &p.Connections.Identity); !ok && refuses(policies.RefusedIdentity, p.Connections.Mode) {
 		return a, refused
 	}
 	limits, names := k.limits(a.client, a.identity)
 	if len(limits) == 0 {
 		return a, nil
 	}
-	var err error
-	a.lease, err = s.store.Admit(context.Background(), a, limits, p.Connections.OnExcess == policies.ExcessEvictOldest)
-	if err != nil {
-		refused.why = refusalOf(err, names)
-		return a, refused
+	if p.Observes(p.Connections.Mode) {
+		a.lease = s.store.Seat(a, limits)
+		for i, name := range names {
+			if a.lease.Exceeds(i) {
+				a.wouldTurnAway(name)
+			}
+		}
+	} else {
+		var err error
+		if a.lease, err = s.store.Admit(context.Background(), a, limits, p.Connections.OnExcess == policies.ExcessEvictOldest); err != nil {
+			refused.why = refusalOf(err, names)
+			return a, refused
+		}
+	}
+	for i, name := range names {
+		a.met.among(name, a.lease.Among(i))
 	}
 	return a, nil
 }
@@ -118,7 +141,7 @@ func (k *kind) limits(client netip.Addr, id identity) (limits []quota.Limit, nam
 	add := func(limit quota.Limit, name policies.Refusal) {
 		limits, names = append(limits, limit), append(names, name)
 	}
-	if c.PerIdentity > 0 && id.known() {
+	if c.PerIdentity > 0 && c.Identity.From != policies.FromMessage && id.known() {
 		add(k.identityLimit(id), policies.RefusedPerIdentity)
 	}
 	if c.PerIP > 0 && client.IsValid() {

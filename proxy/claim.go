@@ -40,6 +40,9 @@ func (s *session) claims(r *dialects.Record) (id identity, claims bool) {
 		return id, false
 	}
 	if c.PerIdentity == 0 {
+		if held != nil { // of a limit that there was
+			w.server.store.Give(held.lease)
+		}
 		s.admission.identified = &claim{admission: s.admission, identity: id}
 		return id, false
 	}
@@ -78,6 +81,52 @@ func (s *session) claim(id identity, r *dialects.Record, opcode wsframe.Opcode) 
 	return judgement{ahead: w.frames}
 }
 
+// countIn has the session take a seat under an identity that its client tells in a
+// message which passes meanwhile: nothing is refused, or the message cannot wait. Then it
+// ends if there is no seat.
+func (s *session) countIn(id identity) {
+	w, a := s.worker, s.admission
+	store, before, c := w.server.store, a.identified, &claim{admission: a, identity: id}
+	a.identified = c
+	if before != nil {
+		store.Give(before.lease)
+		before.lease = nil
+	}
+	limits := []quota.Limit{a.kind.identityLimit(id)}
+	rule := s.policy.Connections
+	observes, evict := s.policy.Observes(rule.Mode), rule.OnExcess == policies.ExcessEvictOldest
+	action := actionEnd
+	if evict {
+		action = actionEvict
+	}
+	go func() {
+		var lease *quota.Lease
+		var err error
+		if observes {
+			lease = store.Seat(c, limits)
+		} else {
+			lease, err = store.Admit(context.Background(), c, limits, evict)
+		}
+		seated := func() {
+			if s.cause != policies.NoCause || a.identified != c || c.lease != nil {
+				store.Give(lease)
+				return
+			}
+			if c.lease = lease; err != nil {
+				s.unclaimed(err)
+				return
+			}
+			a.met.among(policies.RefusedPerIdentity, lease.Among(0))
+			if observes && lease.Exceeds(0) {
+				s.wouldHit(policies.LimitConnectionsPerIdentity, action, policies.ConnectionLimit)
+			}
+		}
+		if w.loop.Do(seated) != nil {
+			store.Give(lease)
+		}
+	}()
+}
+
 // claimed has the message pass that waited for a seat, or ends the session.
 func (s *session) claimed(c *claim, err error) {
 	store := s.worker.server.store
@@ -90,7 +139,10 @@ func (s *session) claimed(c *claim, err error) {
 		s.client.again()
 		return
 	}
-	if err != nil {
+	switch {
+	case err != nil && s.policy.Observes(s.policy.Connections.Mode): // by now
+		c.lease = nil
+	case err != nil:
 		s.admission.identity = c.identity
 		s.unclaimed(err)
 		return

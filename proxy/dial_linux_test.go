@@ -58,7 +58,7 @@ func answerOne(t *testing.T, addresses ...netip.AddrPort) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.resolver.found = addresses
+	s.setup().resolver.found = addresses
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error)
 	go func() { ended <- s.Run(ctx) }()

@@ -28,6 +28,7 @@ func (s *Server) ended(e *session) {
 	k.released[e.ending.outcome].Observe(float64(ending.Release))
 	k.unsubscribed.Add(float64(ending.Unsubscribed))
 	k.left.Add(float64(max(0, ending.Subscriptions-ending.Unsubscribed)))
+	s.ledger.Add(e.policy.Name, e.record())
 	s.events.tell(e.event(api.EventEnded, func(event *api.Event) { event.Ending = ending }))
 	if trace := e.admission.trace; trace != nil {
 		trace.Ended(s.wall(e.ending.at), s.wall(e.worker.loop.Now()), e.admission.identityText(), ending)
@@ -77,15 +78,7 @@ func (s *session) culprit() string {
 
 // attributes are those of a session's line in the log.
 func (s *session) attributes(e *api.Ending) []slog.Attr {
-	attributes := []slog.Attr{
-		slog.String("session", api.ID(s.admission.id).String()),
-		slog.String("policy", s.policy.Name),
-		slog.String("address", s.admission.client.String()),
-	}
-	if id := s.admission.identityText(); id != "" {
-		attributes = append(attributes, slog.String("identity", id))
-	}
-	attributes = append(attributes,
+	attributes := append(s.admission.about(),
 		slog.String("cause", e.Cause),
 		slog.String("side", e.Side),
 		slog.Int("client_code", int(e.ClientCode)),
@@ -136,16 +129,14 @@ func (s *session) hit(limit policies.Limit) {
 		return
 	}
 	k, server := s.kind(), s.worker.server
+	s.admission.met.limits |= 1 << limit
 	k.hits[limit].Inc()
 	if server.events.watched() {
 		server.events.tell(s.event(api.EventLimitHit, func(e *api.Event) { e.Limit = limit.String() }))
 	}
 	if untold, now := k.toldHits[limit].tell(); now {
-		about := []any{"session", api.ID(s.admission.id).String(), "policy", s.policy.Name, "address", s.admission.client.String()}
-		if id := s.admission.identityText(); id != "" {
-			about = append(about, "identity", id)
-		}
-		server.log.Info("limit hit", append(about, "limit", limit.String(), "mode", modeEnforce, "others_since", untold)...)
+		about := append(s.admission.about(), slog.String("limit", limit.String()), slog.String("mode", string(policies.ModeEnforce)), slog.Uint64("others_since", untold))
+		server.log.LogAttrs(context.Background(), slog.LevelInfo, "limit hit", about...)
 	}
 }
 

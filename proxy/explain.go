@@ -63,9 +63,11 @@ func Expect(c *config.Config, head []byte, from netip.Addr) (e Expected) {
 		return refused(err)
 	}
 	e.Origin = string(wish.origin)
-	if e.Policy = (&Server{config: c}).policyFor(&ctx, e.Origin); e.Policy == nil {
+	selected := matching(c, &ctx, e.Origin)
+	if selected < 0 {
 		return refused(errNoPolicy)
 	}
+	e.Policy = &c.Policies[selected]
 
 	peer := newPeer(&ctx, c.TrustedProxies)
 	e.OwnHosts = checked.hosts(peer)
@@ -76,9 +78,9 @@ func Expect(c *config.Config, head []byte, from netip.Addr) (e Expected) {
 	id, certain := identityOf(&ctx, &checked, peer, &rule)
 	e.Identity, e.IdentityDoubtful = (&admission{identity: id}).identityText(), !certain
 	switch {
-	case !e.OriginAdmitted:
+	case !e.OriginAdmitted && !e.Policy.Observes(e.Policy.Origins.Mode):
 		e.Status, e.Reason = policies.RefusedOrigin.Status(), policies.RefusedOrigin.Reason()
-	case !identified:
+	case !identified && !e.Policy.Observes(e.Policy.Connections.Mode):
 		e.Status, e.Reason = policies.RefusedIdentity.Status(), policies.RefusedIdentity.Reason()
 	}
 	return e

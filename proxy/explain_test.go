@@ -22,6 +22,10 @@ policies:
     origins: { allow: ["https://*.example.com"] }
   - name: own
     match: { host: [own.org] }
+  - name: watched
+    match: { host: [watched.org] }
+    connections: { identity: { from: query, name: token, required: true } }
+    mode: observe
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -43,6 +47,7 @@ policies:
 		{"/", "Host: own.org\r\nX-Forwarded-Host: evil.org\r\nOrigin: https://evil.org\r\n", "127.0.0.1", "/", "own", 403, "origin not allowed", false},
 		{"/", "Host: own.org\r\nX-Forwarded-Host: front.org\r\nOrigin: https://front.org\r\n", "10.1.2.3", "/", "own", 0, "", false},
 		{"/", "Host: b\r\nOrigin: https://a.example.com\r\n", "127.0.0.1", "/", "pages", 0, "", false},
+		{"/", "Host: watched.org\r\nOrigin: https://evil.org\r\n", "127.0.0.1", "/", "watched", 0, "", false},
 		{"/", "Host: b\r\n", "127.0.0.1", "/", "", 404, "no policy for this WebSocket", false},
 		{"/", "Host: b\r\nHost: c\r\n", "127.0.0.1", "", "", 400, "malformed head", false},
 		{"/", "Host: b\r\nOrigin: a\r\nOrigin: b\r\n", "127.0.0.1", "/", "", 400, "handshake with more than one Origin", false},

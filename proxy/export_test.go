@@ -28,5 +28,19 @@ func (s *Server) Kill(policy string) int {
 	return operator{s}.End(context.Background(), api.Filter{Policy: policy}, 0, "")
 }
 
+// ForgetEnded forgets what is remembered for reports.
+func (s *Server) ForgetEnded() {
+	for _, k := range s.setup().all() {
+		s.ledger.Forget(k.policy.Name)
+	}
+}
+
+// ForgetAtOnce has what is counted of a policy that is gone not be kept any longer than
+// it has sessions.
+func (s *Server) ForgetAtOnce() { s.forgetAtOnce = true }
+
 // Press has the server take memory for as short as that.
 func (s *Server) Press(step policies.Step) { s.press(step) }
+
+// TopicSeats returns how many topics have a session, where they are counted.
+func (s *Server) TopicSeats() int { return s.topics.Len() }

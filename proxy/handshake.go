@@ -152,13 +152,14 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx) (*opening, error) {
 	if err != nil {
 		return nil, err
 	}
-	policy := s.policyFor(ctx, string(wish.origin))
-	if policy == nil {
+	setup := s.setup()
+	kind := setup.match(ctx, string(wish.origin))
+	if kind == nil {
 		s.unmatched.Inc()
 		return nil, errNoPolicy
 	}
-	from := newPeer(ctx, s.config.TrustedProxies)
-	head.alone = policy.OneByOne()
+	from := newPeer(ctx, setup.TrustedProxies)
+	head.alone = kind.policy.OneByOne()
 	o := &opening{
 		server:   s,
 		accept:   acceptKey(wish.key),
@@ -166,20 +167,22 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx) (*opening, error) {
 		offered:  wish.deflate && (wish.alone || !head.alone),
 		alone:    head.alone,
 	}
-	o.admission, err = s.admission(ctx, s.kinds[policy], &head, &wish, from)
+	o.admission, err = s.admission(ctx, kind, &head, &wish, from)
 	o.admission.trace = s.trace(ctx, o.admission, from)
 	if err != nil {
 		return o, err
 	}
-	if o.addresses, err = s.resolver.lookup(s.config.Upstream.DialTimeout); err != nil {
+	if o.addresses, err = setup.resolver.lookup(setup.Upstream.DialTimeout); err != nil {
 		o.admission.leave()
 		o.admission.trace.Refused(time.Now(), errUnreachable.status, errUnreachable.reason)
 		s.forwarder.dials.count(dialUnresolved)
 		s.log.Warn("upstream's name not resolved", "error", err)
 		return nil, errUnreachable
 	}
-	head.traceparent, head.tracestate = o.admission.trace.Header()
-	head.session = api.ID(o.admission.id).String()
+	if kind.policy.Mode != policies.ModeObserve {
+		head.traceparent, head.tracestate = o.admission.trace.Header()
+		head.session = api.ID(o.admission.id).String()
+	}
 	o.request = head.appendTo(make([]byte, 0, len(h.RawHeaders())+256), from, true)
 	return o, nil
 }
@@ -228,16 +231,4 @@ func (s *Server) begin(o *opening, client net.Conn) {
 		o.admission.leave()
 		s.leave()
 	}
-}
-
-// policyFor returns the first policy that fits; nil if none does. The path is
-// compared decoded and cleaned, so that no spelling of it slips past a policy.
-func (s *Server) policyFor(ctx *fasthttp.RequestCtx, origin string) *policies.Policy {
-	host, path := string(ctx.Host()), string(ctx.Path())
-	for i := range s.config.Policies {
-		if p := &s.config.Policies[i]; p.Match.Fits(host, path, origin) {
-			return p
-		}
-	}
-	return nil
 }

@@ -14,7 +14,7 @@ var (
 	errDeflate = errors.New("message is not compressed as RFC 7692 asks")
 )
 
-// inflater inflates messages that were compressed each alone. It keeps its memory,
+// inflater inflates messages. It keeps its memory,
 // some 40 KiB, from one to the next, but for the codes of more than nine bits that
 // a long message may have. The zero inflater is ready; it belongs to one goroutine.
 //
@@ -32,10 +32,11 @@ type inflater struct {
 	ended bool
 }
 
-// message appends the content of one message to dst, and at most limit bytes.
-// compressed is the payload of all its fragments. It returns errDeflate or
+// behind appends the content of one message to dst, and at most limit bytes.
+// compressed is the payload of all its fragments, window the end of what the messages
+// before it contained, unless it was compressed alone. It returns errDeflate or
 // errInflatedTooBig, and then dst with something behind it that is of no use.
-func (f *inflater) message(dst, compressed []byte, limit int) ([]byte, error) {
+func (f *inflater) behind(window, dst, compressed []byte, limit int) ([]byte, error) {
 	f.ended = false
 	if len(compressed) == 0 {
 		// It should have one byte at least, RFC 7692 §7.2.3.6. zlib finds nothing
@@ -45,8 +46,8 @@ func (f *inflater) message(dst, compressed []byte, limit int) ([]byte, error) {
 	}
 	f.source = deflateSource{payload: compressed}
 	if f.flate == nil {
-		f.flate = flate.NewReader(&f.source)
-	} else if err := f.flate.(flate.Resetter).Reset(&f.source, nil); err != nil {
+		f.flate = flate.NewReaderDict(&f.source, window)
+	} else if err := f.flate.(flate.Resetter).Reset(&f.source, window); err != nil {
 		return dst, err
 	}
 	dst, err := f.inflate(dst, len(dst)+limit)

@@ -349,3 +349,8 @@ func BenchmarkInflate(b *testing.B) {
 		})
 	}
 }
+
+// message inflates one that was compressed alone.
+func (f *inflater) message(dst, compressed []byte, limit int) ([]byte, error) {
+	return f.behind(nil, dst, compressed, limit)
+}

@@ -3,7 +3,6 @@ package proxy
 import (
 	"runtime"
 	"strconv"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
@@ -29,14 +28,17 @@ type metrics struct {
 	hits       map[policies.Limit]prometheus.Counter
 	turnedAway map[policies.Refusal]prometheus.Counter // handshakes
 
+	// What rules would have done that only observe.
+	wouldHit      map[policies.Limit]prometheus.Counter
+	wouldTurnAway map[policies.Refusal]prometheus.Counter
+	wouldEnd      map[policies.Cause]prometheus.Counter
+	wouldPing     struct{ client, upstream prometheus.Counter }
+
 	// What the log has been told of each.
 	toldHits     map[policies.Limit]*told
 	toldRefusals map[policies.Refusal]*told
 	toldFailures *told // of upstream
 }
-
-// The modes of a policy.
-const modeEnforce = "enforce"
 
 var (
 	// A zombie of a mobile network lives minutes, a browser's tab days.
@@ -48,63 +50,96 @@ var (
 	lagBuckets = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1}
 )
 
-// newMetrics registers the counters and returns them for each policy.
-func (s *Server) newMetrics() map[*policies.Policy]*metrics {
-	register, list := promauto.With(s.registry), s.config.Policies
+// vectors are the counters of all policies.
+type vectors struct {
+	all []interface{ DeletePartialMatch(prometheus.Labels) int }
+
+	ended, wouldEnd, turnedAway, wouldTurnAway, wouldPing, hits *prometheus.CounterVec
+	refused, evicted, releasedSubscriptions, dropped            *prometheus.CounterVec
+	duration, pings, release                                    *prometheus.HistogramVec
+}
+
+func newVectors(registry prometheus.Registerer) *vectors {
+	register, v := promauto.With(registry), new(vectors)
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return register.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, append([]string{"policy"}, labels...))
+		vector := register.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, append([]string{"policy"}, labels...))
+		v.all = append(v.all, vector)
+		return vector
 	}
 	histogram := func(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
-		return register.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, append([]string{"policy"}, labels...))
+		vector := register.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, append([]string{"policy"}, labels...))
+		v.all = append(v.all, vector)
+		return vector
 	}
-	ended := counter("wswarden_sessions_ended_total", "Sessions that have ended, by cause.", "cause")
-	duration := histogram("wswarden_session_duration_seconds", "How long sessions have lived that have ended.", durationBuckets)
-	pings := histogram("wswarden_ping_round_trip_seconds", "Time from a ping of wswarden's to its pong, by the side that was asked.", pingBuckets, "side")
-	release := histogram("wswarden_release_seconds", "Time from the beginning of a session's end until upstream let go of it, by how it did.", releaseBuckets, "outcome")
-	refused := counter("wswarden_subscriptions_refused_total", "Subscriptions that were not passed on to upstream.")
-	evicted := counter("wswarden_subscriptions_evicted_total", "Subscriptions that were undone for a newer one.")
-	releasedSubscriptions := counter("wswarden_subscriptions_released_total", "Subscriptions that a session had left at its end: unsubscribed, or left to upstream.", "outcome")
-	dropped := counter("wswarden_messages_dropped_total", "Messages of clients that were dropped for their rate.")
-	turnedAway := counter("wswarden_handshakes_refused_total", "Handshakes that a policy has refused, by reason.", "reason")
-	hits := counter("wswarden_limit_hits_total", "How often a limit was met, by its key; by mode, whether something was done about it (enforce) or would have been (observe).", "limit", "mode")
+	v.ended = counter("wswarden_sessions_ended_total", "Sessions that have ended, by cause.", "cause")
+	v.duration = histogram("wswarden_session_duration_seconds", "How long sessions have lived that have ended.", durationBuckets)
+	v.pings = histogram("wswarden_ping_round_trip_seconds", "Time from a ping of wswarden's to its pong, by the side that was asked.", pingBuckets, "side")
+	v.release = histogram("wswarden_release_seconds", "Time from the beginning of a session's end until upstream let go of it, by how it did.", releaseBuckets, "outcome")
+	v.refused = counter("wswarden_subscriptions_refused_total", "Subscriptions that were not passed on to upstream.")
+	v.evicted = counter("wswarden_subscriptions_evicted_total", "Subscriptions that were undone for a newer one.")
+	v.releasedSubscriptions = counter("wswarden_subscriptions_released_total", "Subscriptions that a session had left at its end: unsubscribed, or left to upstream.", "outcome")
+	v.dropped = counter("wswarden_messages_dropped_total", "Messages of clients that were dropped for their rate.")
+	v.turnedAway = counter("wswarden_handshakes_refused_total", "Handshakes that a policy has refused, by reason.", "reason")
+	v.hits = counter("wswarden_limit_hits_total", "How often a limit was met, by its key; by mode, whether something was done about it (enforce) or would have been (observe).", "limit", "mode")
+	v.wouldEnd = counter("wswarden_would_have_ended_total", "Sessions that a rule would have ended that only observes, by cause.", "cause")
+	v.wouldTurnAway = counter("wswarden_would_have_refused_total", "Handshakes that a rule would have refused that only observes, by reason.", "reason")
+	v.wouldPing = counter("wswarden_would_have_pinged_total", "Pings that a rule would have sent that only observes, by the side that they are for.", "side")
+	return v
+}
 
-	all := make(map[*policies.Policy]*metrics, len(list))
-	for i := range list {
-		name := list[i].Name
-		m := &metrics{
-			ended:        make(map[policies.Cause]prometheus.Counter),
-			duration:     duration.WithLabelValues(name),
-			released:     make(map[releaseOutcome]prometheus.Observer),
-			refused:      refused.WithLabelValues(name),
-			evicted:      evicted.WithLabelValues(name),
-			unsubscribed: releasedSubscriptions.WithLabelValues(name, "unsubscribed"),
-			left:         releasedSubscriptions.WithLabelValues(name, "left"),
-			dropped:      dropped.WithLabelValues(name),
-			hits:         make(map[policies.Limit]prometheus.Counter),
-			turnedAway:   make(map[policies.Refusal]prometheus.Counter),
-			toldHits:     make(map[policies.Limit]*told),
-			toldRefusals: make(map[policies.Refusal]*told),
-			toldFailures: new(told),
-		}
-		m.pings.client = pings.WithLabelValues(name, sideClient)
-		m.pings.upstream = pings.WithLabelValues(name, sideUpstream)
-		for _, cause := range policies.Causes() {
-			m.ended[cause] = ended.WithLabelValues(name, cause.String())
-		}
-		for how := releaseClosed; how < releaseOutcomes; how++ {
-			m.released[how] = release.WithLabelValues(name, how.String())
-		}
-		for _, why := range policies.Refusals() {
-			m.turnedAway[why] = turnedAway.WithLabelValues(name, why.String())
-			m.toldRefusals[why] = new(told)
-		}
-		for _, limit := range policies.Limits() {
-			m.hits[limit] = hits.WithLabelValues(name, limit.String(), modeEnforce)
-			m.toldHits[limit] = new(told)
-		}
-		all[&list[i]] = m
+// of returns the counters of a policy.
+func (v *vectors) of(policy string) *metrics {
+	m := &metrics{
+		ended:         make(map[policies.Cause]prometheus.Counter),
+		wouldEnd:      make(map[policies.Cause]prometheus.Counter),
+		duration:      v.duration.WithLabelValues(policy),
+		released:      make(map[releaseOutcome]prometheus.Observer),
+		refused:       v.refused.WithLabelValues(policy),
+		evicted:       v.evicted.WithLabelValues(policy),
+		unsubscribed:  v.releasedSubscriptions.WithLabelValues(policy, "unsubscribed"),
+		left:          v.releasedSubscriptions.WithLabelValues(policy, "left"),
+		dropped:       v.dropped.WithLabelValues(policy),
+		hits:          make(map[policies.Limit]prometheus.Counter),
+		wouldHit:      make(map[policies.Limit]prometheus.Counter),
+		turnedAway:    make(map[policies.Refusal]prometheus.Counter),
+		wouldTurnAway: make(map[policies.Refusal]prometheus.Counter),
+		toldHits:      make(map[policies.Limit]*told),
+		toldRefusals:  make(map[policies.Refusal]*told),
+		toldFailures:  new(told),
 	}
-	return all
+	m.pings.client = v.pings.WithLabelValues(policy, sideClient)
+	m.pings.upstream = v.pings.WithLabelValues(policy, sideUpstream)
+	m.wouldPing.client = v.wouldPing.WithLabelValues(policy, sideClient)
+	m.wouldPing.upstream = v.wouldPing.WithLabelValues(policy, sideUpstream)
+	for _, cause := range policies.Causes() {
+		m.ended[cause] = v.ended.WithLabelValues(policy, cause.String())
+		if cause.Observable() {
+			m.wouldEnd[cause] = v.wouldEnd.WithLabelValues(policy, cause.String())
+		}
+	}
+	for how := releaseClosed; how < releaseOutcomes; how++ {
+		m.released[how] = v.release.WithLabelValues(policy, how.String())
+	}
+	for _, why := range policies.Refusals() {
+		m.turnedAway[why] = v.turnedAway.WithLabelValues(policy, why.String())
+		if why.Observable() {
+			m.wouldTurnAway[why] = v.wouldTurnAway.WithLabelValues(policy, why.String())
+		}
+		m.toldRefusals[why] = new(told)
+	}
+	for _, limit := range policies.Limits() {
+		m.hits[limit] = v.hits.WithLabelValues(policy, limit.String(), string(policies.ModeEnforce))
+		m.wouldHit[limit] = v.hits.WithLabelValues(policy, limit.String(), string(policies.ModeObserve))
+		m.toldHits[limit] = new(told)
+	}
+	return m
+}
+
+// forget removes what was counted of a policy that is gone.
+func (v *vectors) forget(policy string) {
+	for _, vector := range v.all {
+		vector.DeletePartialMatch(prometheus.Labels{"policy": policy})
+	}
 }
 
 // registerGauges registers what is the server's, and not a policy's.
@@ -125,9 +160,7 @@ func (s *Server) registerGauges() {
 		return 1
 	})
 	s.unmatched = register.NewCounter(prometheus.CounterOpts{Name: "wswarden_handshakes_unmatched_total", Help: "Handshakes that no policy matches, answered with 404."})
-	loaded := float64(time.Now().UnixMilli()) / 1000
-	gauge("wswarden_config_loaded_timestamp_seconds", "When the configuration in use was loaded.", func() float64 { return loaded })
-	gauge("wswarden_config_last_reload_successful", "1 if the latest configuration that was read is the one in use.", func() float64 { return 1 })
+	s.reloads.register(register)
 	gauge("wswarden_pressure_step", "How short memory is: from 0, not at all, to 7, at which handshakes are refused.",
 		func() float64 { return float64(s.pressure.Load()) })
 	gauge("wswarden_pressure_heap_bytes", "Live heap when that was last found out; 0 where pressure.heap is off.",
@@ -165,9 +198,9 @@ func (t tallies) Collect(metrics chan<- prometheus.Metric) {
 	send := func(desc *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
 		metrics <- prometheus.MustNewConstMetric(desc, kind, value, labels...)
 	}
-	for i := range t.config.Policies {
-		policy := &t.config.Policies[i]
-		sum := t.kinds[policy].sum()
+	kinds := t.setup().all()
+	for _, k := range kinds {
+		policy, sum := k.policy, k.sum()
 		send(liveDesc, prometheus.GaugeValue, float64(sum.live), policy.Name)
 		send(openedDesc, prometheus.CounterValue, float64(sum.opened), policy.Name)
 		send(subscriptionsDesc, prometheus.GaugeValue, float64(sum.subscriptions), policy.Name)
@@ -180,7 +213,7 @@ func (t tallies) Collect(metrics chan<- prometheus.Metric) {
 		loop := strconv.Itoa(i)
 		send(busyDesc, prometheus.CounterValue, w.loop.Busy().Seconds(), loop)
 		live := int64(0)
-		for _, k := range t.kinds {
+		for _, k := range kinds {
 			live += k.tally(w).live.Load()
 		}
 		send(loopSessionsDesc, prometheus.GaugeValue, float64(live), loop)

@@ -47,6 +47,10 @@ type opening struct {
 	// keepsWindow: permessage-deflate was agreed upon so, and yet upstream inflates
 	// a message as if it could refer to those before it.
 	keepsWindow bool
+
+	// Of permessage-deflate, where that was agreed upon: that each message is compressed
+	// alone.
+	clientAlone, upstreamAlone bool
 }
 
 var (
@@ -76,7 +80,7 @@ func (o *opening) begin() {
 		return
 	}
 	o.timer.Owner = o
-	o.dialUntil = o.worker.loop.Now() + o.server.config.Upstream.DialTimeout
+	o.dialUntil = o.worker.loop.Now() + o.server.setup().Upstream.DialTimeout
 	o.dial(errors.New("name has no address"))
 }
 
@@ -89,7 +93,7 @@ func (o *opening) dial(err error) {
 		o.worker.loop.Set(&o.timer, now+(o.dialUntil-now)/time.Duration(len(o.addresses)))
 		address := o.addresses[0]
 		o.addresses = o.addresses[1:]
-		prepare := func(fd int) error { return tuneSocket(fd, o.server.config, spreadKeepIdle()) }
+		prepare := func(fd int) error { return tuneSocket(fd, o.server.setup().Config, spreadKeepIdle()) }
 		if err = o.worker.loop.Connect(&o.upstream, address, prepare, o); err == nil {
 			o.Ready() // on the same machine it is connected by now
 			return
@@ -113,7 +117,7 @@ func (o *opening) Ready() {
 		}
 		if n > 0 && len(o.unsent) == len(o.request) {
 			o.server.forwarder.dials.count(dialConnected)
-			o.worker.loop.Set(&o.timer, o.worker.loop.Now()+o.server.config.Upstream.HandshakeTimeout)
+			o.worker.loop.Set(&o.timer, o.worker.loop.Now()+o.server.setup().Upstream.HandshakeTimeout)
 		}
 		o.unsent = o.unsent[n:]
 	}
@@ -242,7 +246,9 @@ func (o *opening) checkAnswer(head []byte) (forClient []byte, deflate bool, refu
 	case !accepted:
 		return nil, false, errAccept
 	}
-	forClient = appendLine(forClient, sessionHeader, api.ID(o.admission.id).String())
+	if o.admission.kind.policy.Mode != policies.ModeObserve {
+		forClient = appendLine(forClient, sessionHeader, api.ID(o.admission.id).String())
+	}
 	return append(forClient, "\r\n"...), deflate, nil
 }
 
@@ -253,8 +259,11 @@ func (o *opening) checkExtensions(line, name, value []byte, more bool) (forClien
 		return nil, errExtension
 	}
 	if !o.alone {
+		named, _ := deflateParameters(value)
+		o.clientAlone, o.upstreamAlone = named&clientAloneNamed != 0, named&serverAloneNamed != 0
 		return line, nil
 	}
+	o.clientAlone, o.upstreamAlone = true, true
 	answer, keepsWindow, ok := answerAlone(value)
 	if !ok || more {
 		return nil, errExtension

@@ -3,11 +3,13 @@ package proxy
 import (
 	"context"
 	"iter"
+	"slices"
 	"time"
 
-	"wswarden/config"
 	"wswarden/policies"
 	"wswarden/proxy/admin/api"
+	"wswarden/proxy/evloop"
+	"wswarden/proxy/report"
 )
 
 // operator is what the admin API tells of and acts upon: it is an admin.Source.
@@ -136,9 +138,9 @@ func (o operator) Events(ctx context.Context, replay int) <-chan api.Event {
 
 // Drain implements admin.Source.
 func (o operator) Drain() api.Draining {
-	d := api.Draining{Timeout: api.InSeconds(o.config.Drain.Timeout), Already: !o.ready()}
+	d := api.Draining{Timeout: api.InSeconds(o.setup().Drain.Timeout), Already: !o.ready()}
 	o.askDrain()
-	for _, k := range o.kinds {
+	for _, k := range o.setup().all() {
 		d.Sessions += int(k.sum().live)
 	}
 	return d
@@ -146,12 +148,44 @@ func (o operator) Drain() api.Draining {
 
 // Policies implements admin.Source.
 func (o operator) Policies() []api.Policy {
-	list := make([]api.Policy, len(o.config.Policies))
-	for i := range list {
-		p := &o.config.Policies[i]
-		list[i] = api.Policy{Name: p.Name, Mode: modeEnforce, Sessions: int(o.kinds[p].sum().live), Settings: config.Settings(p)}
+	var list []api.Policy
+	setup := o.setup()
+	for i, k := range setup.all() {
+		p := api.Policy{Name: k.policy.Name, Mode: string(k.policy.Mode), Gone: i >= len(setup.kinds), Sessions: int(k.sum().live), Settings: k.settings}
+		if !p.Gone || p.Sessions > 0 {
+			list = append(list, p)
+		}
 	}
 	return list
+}
+
+// Report implements admin.Source.
+func (o operator) Report(ctx context.Context, policy string, window time.Duration) api.Report {
+	now := evloop.Now()
+	from := max(0, now-window)
+	r := api.Report{From: o.wall(from), To: o.wall(now), Policies: []api.PolicyReport{}}
+	live := make(map[string][]report.Record)
+	for _, w := range o.workers {
+		note := func(s *session) int {
+			if name := s.policy.Name; policy == "" || policy == name {
+				live[name] = append(live[name], s.record())
+			}
+			return 0
+		}
+		scanWorker(ctx, w, note, func() bool { return true })
+	}
+	for _, k := range o.setup().all() {
+		if name := k.policy.Name; policy == "" || policy == name {
+			p := o.ledger.Report(k.policy, k.settings, k.since, from, now, live[name])
+			p.Gone = k.gone != policies.Never
+			if k.since > from {
+				since := o.wall(k.since)
+				p.Since = &since
+			}
+			r.Policies = append(r.Policies, p)
+		}
+	}
+	return r
 }
 
 // describe fills in what a listing has of the session. It is called on the loop, by a
@@ -211,6 +245,7 @@ func (s *session) detail() (d api.Detail) {
 		Resumes:       at(s.resumeAt),
 	}
 	d.ClientPings, d.UpstreamPings = s.client.trips.forAPI(), s.upstream.trips.forAPI()
+	d.WouldHave = slices.Clone(s.admission.spared)
 	if s.ends() {
 		d.Times.Deadline = at(s.deadline)
 	}
@@ -237,7 +272,7 @@ func (s *session) outlook() outlook {
 	o := outlook{present: s.worker.present, policy: s.policy, facts: s.facts}
 	o.facts.Pressure = s.worker.pressure
 	if s.drainAt != policies.Never {
-		verdict := policies.Verdict{Action: policies.End, Cause: policies.Drain, Code: s.worker.server.config.Drain.CloseCode}
+		verdict := policies.Verdict{Action: policies.End, Cause: policies.Drain, Code: s.worker.server.setup().Drain.CloseCode}
 		o.drain = policies.Forecast{Rule: "drain", Verdict: verdict, At: s.drainAt}
 	}
 	return o
@@ -262,6 +297,10 @@ func (p present) forecast(forecast policies.Forecast) api.Forecast {
 		Rule: forecast.Rule,
 		At:   p.began.Add(forecast.At),
 		In:   api.InSeconds(max(0, forecast.At-p.now)),
+		Mode: string(policies.ModeEnforce),
+	}
+	if forecast.Verdict.Observe {
+		f.Mode = string(policies.ModeObserve)
 	}
 	switch forecast.Verdict.Action {
 	case policies.PingClient:

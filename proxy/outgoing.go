@@ -11,6 +11,7 @@ type outgoing struct {
 	control  []byte           // our own control frames, ahead of waiting at a frame boundary
 	messages []byte           // our own messages, ahead of waiting at a message boundary
 	begun    *[]byte          // of the last two: a part is written, the rest comes first
+	opaque   bool             // what is passed on is no frames: there are no boundaries any more
 }
 
 // writer takes as many bytes as there is room for; fewer than offered and no
@@ -33,11 +34,16 @@ func (o *outgoing) pass(w writer, b []byte, end wsframe.Position) error {
 		return o.flush(w)
 	}
 	n, err := w.Write(b)
-	if n == len(b) {
+	switch {
+	case o.opaque:
+	case n == len(b):
 		o.place = end
+	default:
+		o.place.Skip(b, n)
+	}
+	if n == len(b) {
 		return err
 	}
-	o.place.Skip(b, n)
 	o.waiting = append(o.waiting, b[n:]...)
 	return err
 }
@@ -62,7 +68,9 @@ func (o *outgoing) flush(w writer) error {
 		switch {
 		case before > 0:
 			n, err := w.Write(o.waiting[:before])
-			o.place.Skip(o.waiting, n)
+			if !o.opaque {
+				o.place.Skip(o.waiting, n)
+			}
 			o.waiting = o.waiting[n:]
 			if n < before || err != nil {
 				return err
@@ -90,6 +98,9 @@ func (o *outgoing) next() (before int, own *[]byte) {
 		return 0, o.begun
 	}
 	before = len(o.waiting)
+	if o.opaque {
+		return before, nil
+	}
 	if len(o.messages) > 0 {
 		if n, ok := o.place.NextMessage(o.waiting); ok {
 			before, own = n, &o.messages
@@ -110,6 +121,9 @@ func (o *outgoing) next() (before int, own *[]byte) {
 // frame can follow. The farewell precedes the closing if a message has ended;
 // parted says so.
 func (o *outgoing) finish(w writer, farewell, closing []byte) (ok, parted bool, err error) {
+	if o.opaque {
+		return false, false, nil
+	}
 	n, parted, ok := o.place.LastFrame(o.waiting)
 	if !ok {
 		return false, false, nil
@@ -134,4 +148,4 @@ func (o *outgoing) finish(w writer, farewell, closing []byte) (ok, parted bool, 
 }
 
 // discard forgets everything: the peer takes no more.
-func (o *outgoing) discard() { *o = outgoing{place: o.place} }
+func (o *outgoing) discard() { *o = outgoing{place: o.place, opaque: o.opaque} }

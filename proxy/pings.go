@@ -28,6 +28,9 @@ type pings struct {
 // mayPing decides on a ping of the client's. One that may not be passed on now is
 // kept in place of the one before it.
 func (s *session) mayPing(frame []byte) bool {
+	if s.observes() {
+		return true
+	}
 	now := s.worker.loop.Now()
 	if s.pings == nil {
 		s.pings = new(pings)

@@ -5,12 +5,13 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/netip"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
+
+	"wswarden/config"
 )
 
 // Plain HTTP is what is no WebSocket handshake: it is passed to upstream as it
@@ -65,13 +66,10 @@ func configureServer(s *fasthttp.Server) {
 // forwarder passes plain HTTP requests to upstream. Its methods may be called
 // from any goroutine.
 type forwarder struct {
-	address         string
-	dialer          net.Dialer
-	responseTimeout time.Duration
-	trusted         []netip.Prefix
-	log             *slog.Logger
-	dials           *dials
-	requests        *httpRequests
+	config   func() *config.Config // the one in use
+	log      *slog.Logger
+	dials    *dials
+	requests *httpRequests
 
 	mu     sync.Mutex
 	idle   []*upstreamConn // the one used last comes last
@@ -79,18 +77,14 @@ type forwarder struct {
 	closed bool
 }
 
-// newForwarder makes a forwarder to the upstream at address, host:port, that
-// registers its metrics. responseTimeout bounds the time from the end of a request to
-// the end of the response's head.
-func newForwarder(address string, dialTimeout, responseTimeout time.Duration, trusted []netip.Prefix, log *slog.Logger, registry prometheus.Registerer) *forwarder {
+// newForwarder makes a forwarder to the upstream of the configuration in use, that
+// registers its metrics.
+func newForwarder(config func() *config.Config, log *slog.Logger, registry prometheus.Registerer) *forwarder {
 	return &forwarder{
-		address:         address,
-		dialer:          net.Dialer{Timeout: dialTimeout, KeepAlive: -1},
-		responseTimeout: responseTimeout,
-		trusted:         trusted,
-		log:             log,
-		dials:           newDials(registry),
-		requests:        newHTTPRequests(registry),
+		config:   config,
+		log:      log,
+		dials:    newDials(registry),
+		requests: newHTTPRequests(registry),
 	}
 }
 
@@ -114,7 +108,7 @@ func (f *forwarder) forward(ctx *fasthttp.RequestCtx) {
 	}
 	buffer := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)
-	request := head.appendTo((*buffer)[:0], newPeer(ctx, f.trusted), false)
+	request := head.appendTo((*buffer)[:0], newPeer(ctx, f.config().TrustedProxies), false)
 
 	body := newRequestBody(ctx, head.chunked)
 	if body != nil {
@@ -125,16 +119,17 @@ func (f *forwarder) forward(ctx *fasthttp.RequestCtx) {
 		}
 	}
 
-	uc := f.idleConn()
+	upstream := f.config().Upstream
+	uc := f.idleConn(upstream.Address())
 	for {
 		if uc == nil {
-			if uc, err = f.dial(); err != nil {
+			if uc, err = f.dial(upstream); err != nil {
 				f.fail(ctx, err)
 				return
 			}
 		}
 		x := newExchange(ctx, uc, body)
-		if err = x.roundTripHead(request, f.responseTimeout); err == nil {
+		if err = x.roundTripHead(request, upstream.HandshakeTimeout); err == nil {
 			f.relay(x)
 			return
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -215,13 +214,13 @@ func TestExpectContinue(t *testing.T) {
 // The seam of a WebSocket handshake that upstream refuses.
 func TestRespond(t *testing.T) {
 	upstream := startUpstream(t, answerAll("HTTP/1.1 401 Unauthorized\r\nX-why: token\r\nContent-Length: 2\r\n\r\nno"))
-	f := newForwarder(upstream, patience, patience, nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	f := forwarderTo(upstream, patience, patience, prometheus.NewRegistry())
 	c := dialWire(t, startServer(t, f, func(ctx *fasthttp.RequestCtx) {
 		head, err := checkRequestHead(&ctx.Request.Header, true)
 		if err != nil {
 			t.Error(err)
 		}
-		uc, err := f.dial()
+		uc, err := f.dial(f.config().Upstream)
 		if err != nil {
 			t.Error(err)
 			return

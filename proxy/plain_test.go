@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
@@ -284,7 +283,7 @@ func TestUpstreamFailures(t *testing.T) {
 }
 
 func TestDialTimeout(t *testing.T) {
-	f := newForwarder("127.0.0.1:1", time.Nanosecond, patience, nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	f := forwarderTo("127.0.0.1:1", time.Nanosecond, patience, prometheus.NewRegistry())
 	c := dialWire(t, startServer(t, f, f.serve))
 	c.send(get)
 	c.mustHead("HTTP/1.1 504 Gateway Timeout\r\n")
@@ -300,7 +299,7 @@ func TestSlowHeadAndSlowBody(t *testing.T) {
 		c.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 		c.expectEnd()
 	})
-	f := newForwarder(upstream, patience, patience, nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	f := forwarderTo(upstream, patience, patience, prometheus.NewRegistry())
 	address := startServer(t, f, f.serve, func(s *fasthttp.Server) { s.ReadTimeout = headLimit })
 
 	slow := dialWire(t, address)

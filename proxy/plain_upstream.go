@@ -13,6 +13,8 @@ import (
 
 	"github.com/valyala/fasthttp"
 	"golang.org/x/sys/unix"
+
+	"wswarden/config"
 )
 
 const (
@@ -40,7 +42,8 @@ func (e *dialError) Unwrap() error { return e.error }
 // for what net.Conn allows.
 type upstreamConn struct {
 	net.Conn
-	br *bufio.Reader // reads Conn
+	br      *bufio.Reader // reads Conn
+	address string        // that was dialled
 
 	reused     bool      // has carried a request before
 	persistent bool      // upstream keeps it open after the response
@@ -50,15 +53,17 @@ type upstreamConn struct {
 var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, headLimit) }}
 
 // dial opens a new connection to upstream. The error is a *dialError.
-func (f *forwarder) dial() (*upstreamConn, error) {
-	conn, err := f.dialer.Dial("tcp", f.address)
+func (f *forwarder) dial(upstream config.Upstream) (*upstreamConn, error) {
+	dialer := net.Dialer{Timeout: upstream.DialTimeout, KeepAlive: -1}
+	address := upstream.Address()
+	conn, err := dialer.Dial("tcp", address)
 	f.dials.count(dialOutcomeOf(err))
 	if err != nil {
 		return nil, &dialError{fmt.Errorf("dial upstream: %w", err)}
 	}
 	br := readers.Get().(*bufio.Reader)
 	br.Reset(conn)
-	return &upstreamConn{Conn: conn, br: br}, nil
+	return &upstreamConn{Conn: conn, br: br, address: address}, nil
 }
 
 // readHead reads a response's head, passing over interim responses: the client
@@ -90,15 +95,15 @@ func (uc *upstreamConn) close() {
 	uc.releaseReader()
 }
 
-// idleConn takes a connection out of the pool; nil if there is none.
-func (f *forwarder) idleConn() *upstreamConn {
+// idleConn takes a connection to the address out of the pool; nil if there is none.
+func (f *forwarder) idleConn(address string) *upstreamConn {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for n := len(f.idle); n > 0; n = len(f.idle) {
 		uc := f.idle[n-1]
 		f.idle[n-1] = nil
 		f.idle = f.idle[:n-1]
-		if time.Since(uc.idleSince) < idleTimeout && !readable(uc.Conn) {
+		if uc.address == address && time.Since(uc.idleSince) < idleTimeout && !readable(uc.Conn) {
 			return uc
 		}
 		uc.close()

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"fmt"
-	"log/slog"
 	"runtime"
 	"testing"
 	"time"
@@ -80,7 +79,7 @@ func TestClosedIdleConnectionIsNotUsed(t *testing.T) {
 					c.expectEnd()
 				}
 			})
-			f := newForwarder(upstream, patience, patience, nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+			f := forwarderTo(upstream, patience, patience, prometheus.NewRegistry())
 			c := dialWire(t, startServer(t, f, f.serve))
 			post := "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"
 			c.send(post)
@@ -99,10 +98,10 @@ func TestClosedIdleConnectionIsNotUsed(t *testing.T) {
 }
 
 func TestIdleConnectionsAreBounded(t *testing.T) {
-	f := newForwarder(startUpstream(t, func(c *wire, _ int) { c.expectEnd() }), patience, patience, nil, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	f := forwarderTo(startUpstream(t, func(c *wire, _ int) { c.expectEnd() }), patience, patience, prometheus.NewRegistry())
 	defer f.close()
 	for range idleLimit + 3 {
-		uc, err := f.dial()
+		uc, err := f.dial(f.config().Upstream)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
+
+	"wswarden/config"
 )
 
 // patience is how long a test waits for what must happen.
@@ -21,7 +23,7 @@ const patience = 10 * time.Second
 // startPlain serves plain HTTP in front of upstream and returns its address.
 func startPlain(t testing.TB, upstream string, responseTimeout time.Duration, trusted ...netip.Prefix) string {
 	t.Helper()
-	f := newForwarder(upstream, patience, responseTimeout, trusted, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	f := forwarderTo(upstream, patience, responseTimeout, prometheus.NewRegistry(), trusted...)
 	return startServer(t, f, f.serve)
 }
 
@@ -158,4 +160,13 @@ func (c *wire) expectEnd() {
 func isTimeout(err error) bool {
 	timeout, ok := err.(net.Error)
 	return ok && timeout.Timeout()
+}
+
+// forwarderTo returns a forwarder to the upstream at an address.
+func forwarderTo(address string, dialTimeout, responseTimeout time.Duration, registry prometheus.Registerer, trusted ...netip.Prefix) *forwarder {
+	c := &config.Config{
+		Upstream:       config.Upstream{URL: "http://" + address, DialTimeout: dialTimeout, HandshakeTimeout: responseTimeout},
+		TrustedProxies: trusted,
+	}
+	return newForwarder(func() *config.Config { return c }, slog.New(slog.DiscardHandler), registry)
 }

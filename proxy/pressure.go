@@ -25,31 +25,42 @@ func (s *Server) pressed() policies.Step { return policies.Step(s.pressure.Load(
 
 // watchHeap has the sessions know how short memory is, until ctx is done.
 func (s *Server) watchHeap(ctx context.Context) {
-	if s.config.Pressure.Heap == 0 {
-		return
-	}
 	ticker := time.NewTicker(pressureInterval)
 	defer ticker.Stop()
 	heap := newHeap()
-	for {
-		live := heap.live(s.config.Pressure)
-		s.liveHeap.Store(live)
-		before, step := s.pressed(), s.config.Pressure.Next(s.pressed(), live)
-		if step != before {
-			level := slog.LevelInfo
-			if step > before {
-				level = slog.LevelWarn
-			}
-			s.log.Log(ctx, level, "memory pressure", "heap", live, "limit", s.config.Pressure.Heap,
-				"step", int(step), "of", int(policies.FullStep), "handshakes_refused", step.Full())
-			s.press(step)
+	for watched := false; ; {
+		limits := s.setup().Pressure
+		if limits.Heap > 0 || watched {
+			s.look(ctx, heap, limits)
 		}
+		watched = limits.Heap > 0
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// look finds out how short memory is now.
+func (s *Server) look(ctx context.Context, heap *heap, limits policies.Pressure) {
+	live := int64(0)
+	if limits.Heap > 0 {
+		live = heap.live(limits)
+	}
+	s.liveHeap.Store(live)
+	before := s.pressed()
+	step := limits.Next(before, live)
+	if step == before {
+		return
+	}
+	level := slog.LevelInfo
+	if step > before {
+		level = slog.LevelWarn
+	}
+	s.log.Log(ctx, level, "memory pressure", "heap", live, "limit", limits.Heap,
+		"step", int(step), "of", int(policies.FullStep), "handshakes_refused", step.Full())
+	s.press(step)
 }
 
 // press sets how short memory is.

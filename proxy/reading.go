@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"unicode/utf8"
 
 	"wswarden/policies"
@@ -11,22 +12,88 @@ import (
 // Where a policy has to understand messages, a client's message is held back
 // until all of it has been read, and then passes as it came, or not at all. A
 // message that arrives in one piece, as most do, is read where it lies. Upstream's
-// messages are never held back: they are read in passing.
+// messages are never held back: they are read in passing, and so are a client's
+// where the policy only observes.
 
 // reading is what a side has of a message that arrives in several pieces.
 type reading struct {
 	payload    []byte // as on the wire, but unmasked
 	opcode     wsframe.Opcode
 	compressed bool
+	most       int64 // bytes that it may have
 
-	// keepsWindow: the one who gets the messages inflates them as one stream,
-	// although each is compressed alone.
-	keepsWindow bool
+	// Where compressed messages may refer to those before them: the end of what these
+	// contained. lost: some of them were not read, and none can be any more.
+	window []byte
+	lost   bool
+}
+
+// windowSize is how far back a compressed message may refer (RFC 7692 §7.1.2).
+const windowSize = 32 << 10
+
+// keep keeps what messages behind content may refer to.
+func (r *reading) keep(content []byte) {
+	if over := len(r.window) + len(content) - windowSize; over > 0 {
+		r.window = append(r.window[:0], r.window[min(over, len(r.window)):]...)
+		content = content[max(0, len(content)-windowSize):]
+	}
+	r.window = append(r.window, content...)
+}
+
+// lose notes that a compressed message is not read.
+func (r *reading) lose() { r.lost, r.window = true, nil }
+
+var errContextLost = errors.New("message may refer to others that were not read")
+
+// inflate returns the content of a message of the peer's, which is valid until the next
+// one is inflated.
+func (d *side) inflate(payload []byte) (content []byte, err error) {
+	w, r := d.session.worker, d.reading
+	if r.lost {
+		return nil, errContextLost
+	}
+	w.inflated, err = w.inflater.behind(r.window, w.inflated[:0], payload, int(d.session.policy.Inspect.MaxBytes))
+	w.spent += len(w.inflated)
+	switch {
+	case !d.context:
+	case err != nil || w.inflater.ended:
+		r.lose()
+	default:
+		r.keep(w.inflated)
+	}
+	return w.inflated, err
+}
+
+// reads reports whether the peer's messages are to be read.
+func (d *side) reads() bool {
+	if d.isClient() {
+		return d.session.policy.Reads()
+	}
+	dialect := d.session.kind().dialect
+	return dialect != nil && dialect.Reads(dialects.UpstreamToClient)
+}
+
+// skip has the message under way, or that begins, pass unread.
+func (d *side) skip() {
+	d.stage, d.reading.payload = unread, nil
+	if d.context && d.in.Compressed() {
+		d.reading.lose()
+	}
 }
 
 // begin begins another message.
-func (r *reading) begin(in *wsframe.Scanner) {
-	r.payload, r.opcode, r.compressed = nil, in.Opcode(), in.Compressed()
+func (r *reading) begin(in *wsframe.Scanner, most int64) {
+	r.payload, r.opcode, r.compressed, r.most = nil, in.Opcode(), in.Compressed(), most
+}
+
+// mayHold returns how long the message under way may be: as long as it might when it
+// began, if that was more.
+func (d *side) mayHold() int64 {
+	most := d.session.policy.Inspect.MaxBytes
+	if d.stage == holding {
+		most = max(most, d.reading.most)
+	}
+	return most
 }
 
 // stage is how far the message under way has come.
@@ -49,8 +116,19 @@ func (d *side) take(b []byte, from, at, n int) int {
 		return from
 	}
 	piece := b[at : at+n]
+	if d.stage == dropping && !d.in.Begun() { // whatever the rates are by now
+		s.sawData(d)
+		d.pass(b[from:at])
+		return at + n
+	}
 	if d.in.Begun() {
 		d.stage = passing
+		if d.reading != nil && !d.reads() {
+			d.skip()
+		}
+	}
+	if d.isClient() {
+		s.measure(piece)
 	}
 	if d.isClient() && s.policy.Messages.Limited() && (s.cause == policies.NoCause || d.stage == dropping) {
 		switch from = d.charge(b, from, at, n); {
@@ -65,9 +143,9 @@ func (d *side) take(b []byte, from, at, n int) int {
 	case d.reading == nil || d.stage == unread:
 		s.sawData(d)
 		return from
-	case d.in.Announced() > s.policy.Inspect.MaxBytes:
+	case d.in.Announced() > d.mayHold():
 		return d.takeOversize(b, from, at, n)
-	case !d.isClient():
+	case !d.isClient() || s.observes():
 		d.watch(piece)
 		return from
 	case d.in.Whole():
@@ -93,7 +171,7 @@ func (d *side) take(b []byte, from, at, n int) int {
 func (d *side) hold(before, piece []byte) {
 	r := d.reading
 	if d.in.Begun() {
-		r.begin(&d.in)
+		r.begin(&d.in, d.session.policy.Inspect.MaxBytes)
 	}
 	d.stage = holding
 	d.pass(before)
@@ -110,19 +188,28 @@ func (d *side) hold(before, piece []byte) {
 	r.payload = nil
 }
 
-// watch reads upstream's messages in passing.
+// watch reads the peer's messages in passing.
 func (d *side) watch(piece []byte) {
-	r := d.reading
+	r, hear := d.reading, d.session.overhear
+	if d.isClient() {
+		hear = d.session.observe
+	}
 	if d.in.Whole() {
-		d.session.overhear(d.in.Opcode(), d.in.Compressed(), d.in.Payload(piece))
+		payload := d.in.Payload(piece)
+		if d.isClient() { // it is masked
+			w := d.session.worker
+			w.plain = d.in.AppendPayload(w.plain[:0], piece)
+			payload = w.plain
+		}
+		hear(d.in.Opcode(), d.in.Compressed(), payload)
 		return
 	}
 	if d.in.Begun() {
-		r.begin(&d.in)
+		r.begin(&d.in, d.session.policy.Inspect.MaxBytes)
 	}
 	r.payload = d.in.AppendPayload(r.payload, piece)
 	if d.in.MessageBoundary() {
-		d.session.overhear(r.opcode, r.compressed, r.payload)
+		hear(r.opcode, r.compressed, r.payload)
 		r.payload = nil
 	}
 }
@@ -131,7 +218,11 @@ func (d *side) watch(piece []byte) {
 // read.
 func (d *side) takeOversize(b []byte, from, at, n int) int {
 	s, r := d.session, d.reading
-	if d.isClient() && s.policy.Inspect.Oversize != policies.OversizeForward {
+	closes := d.isClient() && s.policy.Inspect.Oversize != policies.OversizeForward
+	switch {
+	case closes && s.policy.Observes(s.policy.Inspect.Mode):
+		s.wouldHit(policies.LimitInspectMaxBytes, actionEnd, policies.MessageTooBig)
+	case closes:
 		d.stage = holding
 		d.pass(b[from:at])
 		s.hit(policies.LimitInspectMaxBytes)
@@ -145,8 +236,25 @@ func (d *side) takeOversize(b []byte, from, at, n int) int {
 		d.stage, from = unread, at+n
 		d.pass(d.in.AppendMerged(nil, r.opcode, r.compressed, payload))
 	}
-	d.stage, r.payload = unread, nil
+	d.skip()
 	return from
+}
+
+// measure counts a piece of a client's message, and notes whether the message is too long
+// where nothing is done about that.
+func (s *session) measure(piece []byte) {
+	n, in := &s.needs, &s.client.in
+	messages, size := uint32(0), in.Announced()
+	if in.Begun() {
+		messages, n.tooLong = 1, false
+	}
+	n.sent(s.worker.loop.Now(), messages, len(in.Payload(piece)))
+	n.message = max(n.message, small(size))
+	limits := &s.policy.Messages
+	if limits.MaxBytes > 0 && size > limits.MaxBytes && !n.tooLong && s.policy.Observes(limits.Mode) {
+		n.tooLong = true
+		s.wouldHit(policies.LimitMessagesMaxBytes, actionEnd, policies.MessageTooBig)
+	}
 }
 
 // charge counts a piece of a client's message against the policy's rates.
@@ -157,24 +265,29 @@ func (d *side) charge(b []byte, from, at, n int) int {
 		messages = 1
 	}
 	limits, now, size := &s.policy.Messages, s.worker.loop.Now(), len(d.in.Payload(b[at:at+n]))
-	if d.stage != dropping {
-		if s.meter.Charge(limits, now, messages, size) {
-			return from
-		}
-		s.hit(s.meter.Exceeded(limits, messages, size))
+	if s.meter.Charge(limits, now, messages, size) {
+		return from
 	}
-	switch limits.OnExcess {
+	limit := s.meter.Exceeded(limits, messages, size)
+	if s.policy.Observes(limits.Mode) {
+		s.wouldHit(limit, rateActions[limits.OnExcess], policies.MessageRate)
+		return from
+	}
+	s.hit(limit)
+	excess := limits.OnExcess
+	if excess == policies.ExcessDrop && d.context && d.in.Compressed() {
+		excess = policies.ExcessDelay // others may refer to it
+	}
+	switch excess {
 	case policies.ExcessDelay:
 		s.pause(s.meter.Ready(limits, now))
 		return from
 	case policies.ExcessDrop:
-		if d.in.Begun() {
-			d.stage = dropping
-			s.kind().dropped.Inc()
-		}
-		if d.stage != dropping { // its beginning has been passed on
+		if !d.in.Begun() { // its beginning has been passed on
 			return from
 		}
+		d.stage = dropping
+		s.kind().dropped.Inc()
 	default:
 		end := at + n
 		if d.in.Begun() {
@@ -189,6 +302,13 @@ func (d *side) charge(b []byte, from, at, n int) int {
 	}
 	d.pass(b[from:at])
 	return at + n
+}
+
+// rateActions are what becomes of messages that come too fast.
+var rateActions = map[policies.Excess]string{
+	policies.ExcessClose: actionEnd,
+	policies.ExcessDrop:  actionDrop,
+	policies.ExcessDelay: actionDelay,
 }
 
 // judgement is what becomes of a client's message.
@@ -210,43 +330,59 @@ func end(cause policies.Cause, code uint16, reason string) judgement {
 	return judgement{verdict: policies.Verdict{Action: policies.End, Cause: cause, Code: code}, reason: reason}
 }
 
+// observe reads a client's message that passes in any case.
+func (s *session) observe(opcode wsframe.Opcode, compressed bool, payload []byte) {
+	s.judge(opcode, compressed, payload)
+}
+
 // judge reads a client's whole message. What it returns is valid until the next
 // one is read.
 func (s *session) judge(opcode wsframe.Opcode, compressed bool, payload []byte) judgement {
 	w := s.worker
-	if compressed {
-		var err error
-		limit := int(s.policy.Inspect.MaxBytes)
-		w.inflated, err = w.inflater.message(w.inflated[:0], payload, limit)
-		w.spent += len(w.inflated)
-		switch {
-		case err == errInflatedTooBig && s.policy.Inspect.Oversize == policies.OversizeForward:
-			s.sawData(&s.client)
-			return judgement{asItIs: true}
-		case err == errInflatedTooBig:
-			s.hit(policies.LimitInspectMaxBytes)
-			return end(policies.MessageTooBig, s.policy.Messages.CloseCode, "message too big to be read")
-		case err != nil, s.client.reading.keepsWindow && w.inflater.ended:
-			// Behind the end of a stream, an inflater that does not begin anew
-			// would read something else than this one.
-			return end(policies.ProtocolError, 0, "message cannot be inflated with certainty")
-		}
-		payload = w.inflated
-	}
-	if opcode == wsframe.Text && s.policy.Messages.ValidateUTF8 && !utf8.Valid(payload) {
-		return end(policies.InvalidUTF8, s.policy.Messages.CloseCode, "text that is not UTF-8")
-	}
-	if s.subscribed == nil {
+	unjudged := func() judgement {
 		s.sawData(&s.client)
 		return judgement{asItIs: true}
 	}
-	judged := s.judgeRecords(opcode, payload)
+	if compressed {
+		content, err := s.client.inflate(payload)
+		switch {
+		case err == errContextLost, err == errInflatedTooBig && s.policy.Inspect.Oversize == policies.OversizeForward:
+			return unjudged()
+		case err == errInflatedTooBig && s.policy.Observes(s.policy.Inspect.Mode):
+			s.wouldHit(policies.LimitInspectMaxBytes, actionEnd, policies.MessageTooBig)
+			return unjudged()
+		case err == errInflatedTooBig:
+			s.hit(policies.LimitInspectMaxBytes)
+			return end(policies.MessageTooBig, s.policy.Messages.CloseCode, "message too big to be read")
+		case err != nil, (s.keepsWindow || s.client.context) && w.inflater.ended:
+			// Behind the end of a stream, an inflater that does not begin anew
+			// would read something else than this one.
+			if s.policy.Observes(s.policy.Inspect.Mode) {
+				s.wouldEnd(ruleProtocol, policies.ProtocolError)
+				return unjudged()
+			}
+			return end(policies.ProtocolError, 0, "message cannot be inflated with certainty")
+		}
+		payload = content
+	}
+	if m := &s.policy.Messages; opcode == wsframe.Text && m.ValidateUTF8 && !utf8.Valid(payload) {
+		if !s.policy.Observes(m.Mode) {
+			return end(policies.InvalidUTF8, m.CloseCode, "text that is not UTF-8")
+		}
+		s.wouldEnd("messages.validate_utf8", policies.InvalidUTF8)
+	}
+	if s.kind().dialect == nil {
+		return unjudged()
+	}
+	judged := s.judgeRecords(opcode, payload, !compressed || !s.client.context)
 	s.answer()
 	return judged
 }
 
-// judgeRecords decides on each record of a client's message.
-func (s *session) judgeRecords(opcode wsframe.Opcode, message []byte) judgement {
+// judgeRecords decides on each record of a client's message. Where none of it may be left
+// out or held back, as others refer to it, a record that may not pass ends the session:
+// the next one of the client has its messages compressed each alone.
+func (s *session) judgeRecords(opcode wsframe.Opcode, message []byte, divisible bool) judgement {
 	w := s.worker
 	w.frames, w.records = w.frames[:0], w.records[:0]
 	changed, data := false, false
@@ -269,7 +405,10 @@ func (s *session) judgeRecords(opcode wsframe.Opcode, message []byte) judgement 
 		case dialects.Unsubscribe:
 			s.moved(s.subscribed.tracker.Remove(r))
 		case dialects.Identify:
-			if id, claims := s.claims(r); claims {
+			switch id, claims := s.claims(r); {
+			case claims && (!divisible || s.policy.Observes(s.policy.Connections.Mode)):
+				s.countIn(id)
+			case claims:
 				return s.claim(id, r, opcode)
 			}
 			s.identify(r)
@@ -281,7 +420,14 @@ func (s *session) judgeRecords(opcode wsframe.Opcode, message []byte) judgement 
 		s.sawData(&s.client)
 	}
 	if err := w.reader.Err(); err != nil {
+		if s.policy.Observes(s.policy.Inspect.Mode) && !changed && len(w.frames) == 0 {
+			s.wouldEnd(ruleProtocol, policies.ProtocolError)
+			return judgement{asItIs: true}
+		}
 		return s.cutShort(opcode, end(policies.ProtocolError, 0, err.Error()))
+	}
+	if changed && !divisible {
+		return s.cutShort(opcode, end(policies.SubscriptionLimit, policies.CodeTryAgainLater, ""))
 	}
 	if changed {
 		s.flushRecords(opcode)

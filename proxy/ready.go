@@ -16,7 +16,7 @@ func (o operator) Ready(ctx context.Context) api.Readiness {
 	}
 	checks := map[string]string{"admission": "ok", "upstream": "ok"}
 	if err := o.probe.upstream(ctx, o.Server); err != nil {
-		checks["upstream"] = "not reachable: " + err.Error()
+		checks["upstream"] = "not reachable: " + dialOutcomeNames[dialOutcomeOf(err)] // who asks needs no token
 		return api.Readiness{Checks: checks}
 	}
 	return api.Readiness{Ready: true, Checks: checks}
@@ -39,8 +39,8 @@ func (p *probe) upstream(ctx context.Context, s *Server) error {
 	if time.Since(p.at) < probeAge {
 		return p.last
 	}
-	dialer := net.Dialer{Timeout: s.config.Upstream.DialTimeout}
-	conn, err := dialer.DialContext(ctx, "tcp", s.config.Upstream.Address())
+	dialer := net.Dialer{Timeout: s.setup().Upstream.DialTimeout}
+	conn, err := dialer.DialContext(ctx, "tcp", s.setup().Upstream.Address())
 	if ctx.Err() != nil {
 		return ctx.Err() // who asks has gone: nothing is known
 	}

@@ -23,6 +23,9 @@ type release struct {
 // farewell returns what upstream is to be sent ahead of its close frame: an
 // unsubscribe for each subscription, in their order, and the policy's messages.
 func (s *session) farewell() (frames []byte) {
+	if s.observes() {
+		return nil
+	}
 	add := func(text []byte) {
 		frames = wsframe.Append(frames, wsframe.Client, wsframe.Text, newMask(), text)
 	}
@@ -113,7 +116,7 @@ func (s *session) closedBy(d *side) releaseOutcome {
 
 // report tells the policy's webhook of a session that has ended.
 func (s *session) report() {
-	if s.kind().webhook == nil {
+	if s.kind().webhook == nil || s.observes() {
 		return
 	}
 	closed := time.Now()

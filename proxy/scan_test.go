@@ -23,7 +23,7 @@ type crew struct {
 
 func newCrew(t *testing.T, sessions int) *crew {
 	t.Helper()
-	server := &Server{config: config.Default()}
+	server := idleServer()
 	w, err := newWorker(server, 0, evloop.New)
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +167,7 @@ func TestScanOfALoopThatHasEnded(t *testing.T) {
 }
 
 func BenchmarkDescribe(b *testing.B) {
-	server := &Server{config: config.Default()}
+	server := idleServer()
 	w := &worker{server: server}
 	policy := policies.Default()
 	s := &session{worker: w, policy: &policy}
@@ -182,7 +182,7 @@ func BenchmarkDescribe(b *testing.B) {
 // What a listing of 100,000 sessions costs, and for how long it holds up the loop at a
 // time.
 func BenchmarkScan(b *testing.B) {
-	server := &Server{config: config.Default()}
+	server := idleServer()
 	w := &worker{server: server, scans: make(map[*scan]struct{})}
 	policy := policies.Default()
 	for range 100_000 {
@@ -212,4 +212,11 @@ func BenchmarkScan(b *testing.B) {
 	b.ReportMetric(float64(durations[len(durations)/2].Microseconds()), "µs/turn-p50")
 	b.ReportMetric(float64(durations[len(durations)*99/100].Microseconds()), "µs/turn-p99")
 	b.ReportMetric(float64(longest.Microseconds()), "µs/turn-max")
+}
+
+// idleServer has a configuration, and nothing else.
+func idleServer() *Server {
+	s := new(Server)
+	s.current.Store(&setup{Config: config.Default()})
+	return s
 }

@@ -19,31 +19,29 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
 
 	"wswarden/config"
-	"wswarden/policies"
 	"wswarden/proxy/admin"
 	"wswarden/proxy/admin/dashboard"
 	"wswarden/proxy/evloop"
 	"wswarden/proxy/quota"
+	"wswarden/proxy/report"
 	"wswarden/proxy/tracing"
 	"wswarden/proxy/webhook"
 )
 
 // Server is wswarden without its command line.
 type Server struct {
-	config    *config.Config
+	current   atomic.Pointer[setup]
 	log       *slog.Logger
-	listeners []net.Listener
+	listeners listeners
 	workers   []*worker
 	http      fasthttp.Server
 	forwarder *forwarder
-	resolver  resolver
 	admin     *admin.Server // nil: off
 	journal   *journal
 	loops     int // how many workers there are
@@ -61,7 +59,11 @@ type Server struct {
 	store      quota.Store
 	pressure   atomic.Uint32 // a policies.Step
 	liveHeap   atomic.Int64  // bytes; 0: it is not watched
-	kinds      map[*policies.Policy]*kind
+	vectors    *vectors
+	reloads    reloads
+
+	forgetAtOnce bool // for tests: see longestHandshake
+	ledger       report.Ledger
 
 	// Sessions and handshakes under way. The mutex orders a handshake's
 	// entrance and the beginning of a drain.
@@ -79,20 +81,21 @@ func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
 }
 
 func newServer(cfg *config.Config, log *slog.Logger, newLoop func() (*evloop.Loop, error)) (*Server, error) {
-	s := &Server{config: cfg, journal: newJournal(log.Handler()), loops: runtime.GOMAXPROCS(0), events: newEvents(), asked: make(chan struct{})}
+	s := &Server{journal: newJournal(log.Handler()), loops: runtime.GOMAXPROCS(0), events: newEvents(), asked: make(chan struct{})}
 	s.askDrain = sync.OnceFunc(func() { close(s.asked) })
 	s.log = slog.New(s.journal)
-	s.resolver.address = cfg.Upstream.Address()
 	s.registry = admin.NewRegistry()
 	s.handshakes = newUpstreamHandshakes(s.registry)
-	s.forwarder = newForwarder(cfg.Upstream.Address(), cfg.Upstream.DialTimeout, cfg.Upstream.HandshakeTimeout, cfg.TrustedProxies, s.log, s.registry)
+	s.forwarder = newForwarder(func() *config.Config { return s.setup().Config }, s.log, s.registry)
+	s.vectors = newVectors(s.registry)
 	s.registerGauges()
 	s.reporter = webhook.New(s.log, s.registry)
-	if err := s.prepareKinds(); err != nil {
+	first, err := s.newSetup(cfg)
+	if err != nil {
 		s.close()
 		return nil, err
 	}
-	var err error
+	s.current.Store(first)
 	if c := cfg.Tracing; c.Endpoint != "" {
 		if s.tracer, err = tracing.New(c.Endpoint, c.SampleRatio, Version(), s.log); err != nil {
 			s.close()
@@ -124,29 +127,23 @@ func newServer(cfg *config.Config, log *slog.Logger, newLoop func() (*evloop.Loo
 
 // bind opens all listeners.
 func (s *Server) bind() error {
-	tune := func(_, _ string, c syscall.RawConn) (err error) {
-		controlErr := c.Control(func(fd uintptr) { err = tuneSocket(int(fd), s.config, keepIdle) })
-		return errors.Join(controlErr, err)
+	cfg := s.setup().Config
+	opened, problem := s.openMissing(cfg)
+	if problem != nil {
+		return config.Problems{*problem}
 	}
-	lc := net.ListenConfig{Control: tune, KeepAlive: -1}
-	for i, l := range s.config.Listeners {
-		ln, err := lc.Listen(context.Background(), "tcp", l.Address)
-		if err != nil {
-			return fmt.Errorf("listeners[%d].address: %w", i, err)
-		}
-		s.listeners = append(s.listeners, patientListener{ln, s.log})
-	}
-	if s.config.Admin.Address == "" {
+	s.listeners.swap(cfg, opened)
+	if cfg.Admin.Address == "" {
 		return nil
 	}
-	token, err := s.config.Admin.Token()
+	token, err := cfg.Admin.Token()
 	if err != nil {
 		return fmt.Errorf("admin.token_file: %w", err)
 	}
 	a, err := admin.New(admin.Options{
-		Address:   s.config.Admin.Address,
+		Address:   cfg.Admin.Address,
 		Token:     token,
-		Hosts:     s.config.Admin.Hosts,
+		Hosts:     cfg.Admin.Hosts,
 		Source:    operator{s},
 		Metrics:   s.registry,
 		Dashboard: dashboard.Handler(),
@@ -161,9 +158,7 @@ func (s *Server) bind() error {
 
 // close gives back what a server holds that never ran.
 func (s *Server) close() {
-	for _, ln := range s.listeners {
-		_ = ln.Close()
-	}
+	s.listeners.close()
 	if s.admin != nil {
 		_ = s.admin.Close()
 	}
@@ -190,11 +185,15 @@ func (s *Server) closeTracer() {
 
 // Addrs returns the addresses of the listeners, in the configuration's order.
 func (s *Server) Addrs() []net.Addr {
-	addrs := make([]net.Addr, len(s.listeners))
-	for i, ln := range s.listeners {
-		addrs[i] = ln.Addr()
+	return s.listeners.addrs()
+}
+
+func addressTexts(addrs []net.Addr) []string {
+	texts := make([]string, len(addrs))
+	for i, addr := range addrs {
+		texts[i] = addr.String()
 	}
-	return addrs
+	return texts
 }
 
 // AdminAddr returns the address of the admin listener; nil if it is off.
@@ -227,13 +226,13 @@ func (s *Server) Run(ctx context.Context) error {
 			}
 		})
 	}
-	for _, ln := range s.listeners {
+	s.listeners.begin(func(ln *listener) {
 		servers.Go(func() {
 			if err := s.http.Serve(ln); err != nil && !errors.Is(err, net.ErrClosed) {
 				failed(fmt.Errorf("serve %s: %w", ln.Addr(), err))
 			}
 		})
-	}
+	})
 	if s.admin != nil {
 		servers.Go(func() {
 			if err := s.admin.Serve(); err != nil {
@@ -242,7 +241,7 @@ func (s *Server) Run(ctx context.Context) error {
 		})
 	}
 	go s.watchHeap(ctx)
-	s.log.Info("serving", "listeners", fmt.Sprint(s.Addrs()), "upstream", s.config.Upstream.URL, "admin", s.adminText())
+	s.log.Info("serving", "listeners", addressTexts(s.Addrs()), "upstream", s.setup().Shown("upstream.url"), "admin", s.adminText())
 
 	select {
 	case <-ctx.Done():
@@ -278,16 +277,16 @@ func (s *Server) Run(ctx context.Context) error {
 // left, or at drain.timeout, at which what is left is reset.
 func (s *Server) drain() {
 	began := time.Now()
-	deadline := evloop.Now() + s.config.Drain.Timeout
+	deadline := evloop.Now() + s.setup().Drain.Timeout
 	s.entrance.Lock()
 	s.draining = true
 	s.entrance.Unlock()
-	s.log.Info("draining", "timeout", s.config.Drain.Timeout.String(), "spread", s.config.Drain.Spread.String())
+	s.log.Info("draining", "timeout", s.setup().Drain.Timeout.String(), "spread", s.setup().Drain.Spread.String())
 
 	for _, w := range s.workers {
-		_ = w.loop.Do(func() { w.drain(s.config.Drain.Spread, deadline) })
+		_ = w.loop.Do(func() { w.drain(s.setup().Drain.Spread, deadline) })
 	}
-	timeout, cancel := context.WithTimeout(context.Background(), s.config.Drain.Timeout)
+	timeout, cancel := context.WithTimeout(context.Background(), s.setup().Drain.Timeout)
 	defer cancel()
 	empty := make(chan struct{})
 	go func() {
@@ -301,9 +300,7 @@ func (s *Server) drain() {
 	// The listeners answer 503 up to here, so that a client that comes back
 	// early is told so. Plain requests may end within what is left of the time.
 	_ = s.http.ShutdownWithContext(timeout)
-	for _, ln := range s.listeners {
-		_ = ln.Close() // fasthttp does not know one that it has yet to serve
-	}
+	s.listeners.close() // fasthttp does not know one that it has yet to serve
 	for _, w := range s.workers {
 		_ = w.loop.Do(w.abort)
 	}
@@ -351,5 +348,5 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx) {
 // retryAfter returns a number of seconds within which drained clients may come
 // back, by chance, so that they do not come together.
 func (s *Server) retryAfter() string {
-	return strconv.Itoa(1 + rand.IntN(int(s.config.Drain.Spread/time.Second)+1))
+	return strconv.Itoa(1 + rand.IntN(int(s.setup().Drain.Spread/time.Second)+1))
 }

@@ -19,9 +19,10 @@ type session struct {
 	upstream side
 
 	worker    *worker
-	policy    *policies.Policy
+	policy    *policies.Policy // its kind's
 	admission *admission
 	facts     policies.Facts
+	needs     needs
 	timer     evloop.Timer
 
 	subscribed *subscribed // nil: the application's dialect is not known
@@ -44,10 +45,13 @@ type session struct {
 	finishing bool
 	waiting   bool // for a seat under the identity that its client has told
 	gone      bool
-	wish      policies.Verdict
-	cause     policies.Cause
-	code      uint16 // in the client's close frame; 0: none
-	ending    ending
+	// keepsWindow: upstream inflates the client's messages as one stream, although each
+	// is compressed alone.
+	keepsWindow bool
+	wish        policies.Verdict
+	cause       policies.Cause
+	code        uint16 // in the client's close frame; 0: none
+	ending      ending
 
 	tally *tally // with the others of its policy and worker
 	place int32  // in worker.sessions
@@ -56,25 +60,27 @@ type session struct {
 // open makes an opening a session. head is the answer for the client, early what
 // upstream sent right behind its own.
 func (w *worker) open(o *opening, head, early []byte, deflate bool) {
-	s := &session{worker: w, policy: o.admission.kind.policy, admission: o.admission}
-	s.admission.session = s
-	s.client = side{session: s, in: wsframe.NewScanner(wsframe.Client, deflate)}
-	s.upstream = side{session: s, in: wsframe.NewScanner(wsframe.Server, deflate)}
-	s.client.in.Limit(s.policy.Messages.MaxBytes)
-	if s.policy.Reads() {
-		s.client.reading = &reading{keepsWindow: o.keepsWindow}
+	a := o.admission
+	latest := w.server.setup().kind(a.kind.policy.Name)
+	moved := latest != nil && latest != a.kind // by a reload meanwhile
+	if moved {
+		a.kind = latest
 	}
-	if dialect := s.kind().dialect; dialect != nil {
-		s.subscribed = &subscribed{dialect: dialect}
-		if dialect.Reads(dialects.UpstreamToClient) {
-			s.upstream.reading = new(reading)
-		}
-	}
+	s := &session{worker: w, policy: a.kind.policy, admission: a, keepsWindow: o.keepsWindow}
+	a.session = s
+	s.client = side{session: s, in: wsframe.NewScanner(wsframe.Client, deflate), context: deflate && !o.clientAlone}
+	s.upstream = side{session: s, in: wsframe.NewScanner(wsframe.Server, deflate), context: deflate && !o.upstreamAlone}
+	s.read()
 	s.tally = s.kind().tally(w)
 	s.timer.Owner = s
 	s.facts = policies.Facts{Opened: w.loop.Now(), Spread: uint8(rand.Uint32())}
 	s.looked = s.facts.Opened
 	w.add(s)
+	if moved {
+		if seating := s.reseat(); seating != nil {
+			go seating.take()
+		}
+	}
 	s.admission.trace = s.admission.trace.Opened(time.Now())
 	if events := w.server.events; events.watched() {
 		events.tell(s.event(api.EventOpened, nil))
@@ -98,6 +104,29 @@ func (w *worker) open(o *opening, head, early []byte, deflate bool) {
 	}
 	if s.cause == policies.NoCause {
 		s.supervise()
+	}
+}
+
+// read has messages read as the policy asks for it.
+func (s *session) read() {
+	limit := s.policy.Messages.MaxBytes
+	if s.policy.Observes(s.policy.Messages.Mode) {
+		limit = 0
+	}
+	s.client.in.Limit(limit)
+	if s.policy.Reads() && s.client.reading == nil {
+		s.client.reading = new(reading)
+	}
+	dialect := s.kind().dialect
+	if dialect == nil {
+		return
+	}
+	if s.subscribed == nil {
+		s.subscribed = new(subscribed)
+	}
+	s.subscribed.dialect = dialect
+	if dialect.Reads(dialects.UpstreamToClient) && s.upstream.reading == nil {
+		s.upstream.reading = new(reading)
 	}
 }
 
@@ -192,7 +221,7 @@ func (s *session) end(verdict policies.Verdict, reason string) {
 	}
 	switch {
 	case verdict.Cause == policies.Drain:
-		reason = s.worker.server.config.Drain.Reason
+		reason = s.worker.server.setup().Drain.Reason
 	case reason == "":
 		reason = verdict.Cause.String()
 	}
@@ -214,9 +243,14 @@ func (s *session) begin(cause policies.Cause) {
 	s.admission.end()
 	s.resume() // the client's close frame is waited for
 	s.deadline = s.worker.loop.Now() + s.policy.Release.Grace
-	if d := s.worker.drainDeadline; d != 0 {
-		s.deadline = min(s.deadline, d)
-	}
+	s.endBy(s.worker.drainDeadline)
+	s.goesOn()
+}
+
+// endBy has what is left of a session that ends be reset at its deadline, or at another
+// one that is earlier.
+func (s *session) endBy(at policies.Moment) {
+	s.deadline = policies.Earlier(s.deadline, at)
 	s.worker.loop.Set(&s.timer, s.deadline)
 }
 
@@ -230,6 +264,10 @@ func (s *session) begin(cause policies.Cause) {
 // destroys what is on its way to the peer (RFC 9112 §9.6).
 func (s *session) settle() {
 	if s.cause == policies.NoCause || s.gone {
+		return
+	}
+	if s.transparent() {
+		s.settleObserved()
 		return
 	}
 	for _, d := range s.sides() {
@@ -252,6 +290,10 @@ func (s *session) settle() {
 // the close handshake is complete, by a reset otherwise.
 func (s *session) giveUp() {
 	for _, d := range s.sides() {
+		if s.transparent() {
+			d.reset()
+			continue
+		}
 		d.bid(s.closing(d, s.code, ""))
 		if d.heard && d.out.empty() {
 			d.socket.Close()

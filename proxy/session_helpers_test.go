@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net"
@@ -37,6 +38,7 @@ type warden struct {
 	dialer   net.Dialer // for clients
 	upstream *net.TCPListener
 	log      sessionLog
+	next     *config.Config // that a reload reads
 	drain    context.CancelFunc
 	drained  chan error // what Run has returned
 }
@@ -62,6 +64,31 @@ func startWith(t *testing.T, build build, adjust func(*config.Config)) *warden {
 	cfg.Admin.Address = ""
 	cfg.Drain.Spread = 0
 	adjust(cfg)
+	complete(cfg)
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if w.server, err = build(cfg, slog.New(w.log)); err != nil {
+		t.Fatal(err)
+	}
+	w.server.ReloadFrom(func(*config.Config) (*config.Loaded, error) {
+		return &config.Loaded{Config: w.next}, w.next.Validate()
+	}, nil)
+	w.next = cfg
+	w.address = w.server.Addrs()[0].String()
+	var ctx context.Context
+	ctx, w.drain = context.WithCancel(context.Background())
+	go func() { w.drained <- w.server.Run(ctx) }()
+	t.Cleanup(func() {
+		w.drain()
+		w.wantDrained()
+	})
+	return w
+}
+
+// complete gives policies what they need to be valid.
+func complete(cfg *config.Config) {
 	for i := range cfg.Policies {
 		policy := &cfg.Policies[i]
 		if policy.Name == "" {
@@ -82,6 +109,8 @@ func startWith(t *testing.T, build build, adjust func(*config.Config)) *warden {
 		if policy.Inspect.Oversize == "" {
 			policy.Inspect.Oversize = policies.OversizeClose
 		}
+		policy.Mode = cmp.Or(policy.Mode, policies.ModeEnforce)
+		policy.OnReload = cmp.Or(policy.OnReload, policies.OnReloadKeep)
 		if policy.RefuseWith == "" {
 			policy.RefuseWith = policies.RefuseWithStatus
 		}
@@ -92,22 +121,6 @@ func startWith(t *testing.T, build build, adjust func(*config.Config)) *warden {
 			policy.Subscriptions.OnExcess = policies.ExcessReject
 		}
 	}
-	if err := cfg.Validate(); err != nil {
-		t.Fatal(err)
-	}
-	var err error
-	if w.server, err = build(cfg, slog.New(w.log)); err != nil {
-		t.Fatal(err)
-	}
-	w.address = w.server.Addrs()[0].String()
-	var ctx context.Context
-	ctx, w.drain = context.WithCancel(context.Background())
-	go func() { w.drained <- w.server.Run(ctx) }()
-	t.Cleanup(func() {
-		w.drain()
-		w.wantDrained()
-	})
-	return w
 }
 
 // wantDrained waits until Run has returned nil.

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 
+	"wswarden/policies"
 	"wswarden/proxy/evloop"
 	"wswarden/proxy/wsframe"
 )
@@ -32,8 +33,12 @@ type side struct {
 	bidden  bool // the peer's last frame, a close, is in out; or it gets none
 	heard   bool // the peer's close frame has arrived
 	deaf    bool // what the peer sends is no longer read as frames
+	cut     bool // the end that the peer is told is a reset: see transparent
 	shut    bool // the peer was told that nothing more will be written
 	pinging bool // a ping of ours is in out
+	ceased  bool // the peer's stream has ended, and its connection is open: see transparent
+	opaque  bool // what the peer sends is no frames, and passes all the same
+	context bool // a compressed message of the peer's may refer to those before it
 }
 
 func (d *side) isClient() bool { return d == &d.session.client }
@@ -70,7 +75,7 @@ func (d *side) paused() bool {
 // relay reads once and passes on what has arrived. One read a turn keeps a busy
 // session from starving its loop's others.
 func (d *side) relay() {
-	if d.paused() {
+	if d.paused() || d.ceased {
 		return
 	}
 	buf := d.session.worker.buf
@@ -90,6 +95,7 @@ func (d *side) relay() {
 		return
 	}
 	d.session.sawFrame(d)
+	d.session.goesOn()
 	d.arrived(buf[:kept+n], n)
 	d.again()
 }
@@ -103,7 +109,7 @@ func (d *side) arrived(b []byte, n int) {
 
 // again has what is left to read looked at in the loop's next turn.
 func (d *side) again() {
-	if d.socket.Open() && (d.socket.Readable() || d.backlog) && !d.paused() {
+	if d.socket.Open() && (d.socket.Readable() || d.backlog) && !d.paused() && !d.ceased {
 		d.socket.Again()
 	}
 }
@@ -112,7 +118,12 @@ func (d *side) again() {
 // passes on what may pass.
 func (d *side) receive(b []byte) {
 	s, other := d.session, d.peer()
-	if d.deaf {
+	switch {
+	case d.deaf:
+		return
+	case d.opaque:
+		s.sawData(d)
+		d.pass(b)
 		return
 	}
 	s.worker.spent = 0
@@ -121,7 +132,12 @@ func (d *side) receive(b []byte) {
 		n, err := d.in.Next(b[at:])
 		if err != nil {
 			d.pass(b[from:at])
-			s.violated(d, err)
+			if s.transparent() {
+				s.wouldEnd(ruleProtocol, policies.ProtocolError)
+				d.passOpaque(b[at:])
+			} else {
+				s.violated(d, err)
+			}
 			return
 		}
 		if n == 0 {
@@ -130,6 +146,12 @@ func (d *side) receive(b []byte) {
 		frame := b[at : at+n]
 		switch d.in.Opcode() {
 		case wsframe.Close:
+			if s.transparent() {
+				s.noteClose(d, frame)
+				d.pass(b[from : at+n])
+				d.passOpaque(b[at+n:])
+				return
+			}
 			d.pass(b[from:at])
 			s.sawClose(d, frame)
 			return
@@ -200,6 +222,13 @@ func (d *side) pass(b []byte) {
 	}
 }
 
+// passOpaque relays b, and all that follows, whatever it is.
+func (d *side) passOpaque(b []byte) {
+	d.held = nil
+	d.opaque, d.peer().out.opaque = true, true
+	d.pass(b)
+}
+
 // flush writes what waits for the peer.
 func (d *side) flush() {
 	before := d.out.len()
@@ -216,6 +245,10 @@ func (d *side) written(took bool, err error) {
 		// comes before the end that reading will find.
 		d.discard()
 		d.sealed = true
+		if d.ceased { // nothing more will be found by reading
+			d.lost(err)
+			return
+		}
 		d.socket.Again()
 	}
 	if d.pinging && len(d.out.control) == 0 {
@@ -227,6 +260,7 @@ func (d *side) written(took bool, err error) {
 		d.peer().again()
 	}
 	if took {
+		s.goesOn()
 		d.again() // it was perhaps not read from for the answers that it did not take
 	}
 	s.settle()
@@ -303,6 +337,10 @@ func (d *side) unacknowledged() int {
 // lost notes that the connection has ended; err is how. A reset is also what the
 // peer's system sends when bytes that it has acknowledged were never read.
 func (d *side) lost(err error) {
+	if d.session.transparent() {
+		d.endedObserved(err)
+		return
+	}
 	switch {
 	case d.isClient():
 	case err == io.EOF:

@@ -48,15 +48,22 @@ func tuneSocket(fd int, cfg *config.Config, idle time.Duration) error {
 	return nil
 }
 
+// setUserTimeout sets the only option that depends on the configuration.
+func setUserTimeout(fd int, cfg *config.Config) error {
+	err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout(cfg)/time.Millisecond))
+	return os.NewSyscallError("setsockopt", err)
+}
+
 // spreadKeepIdle is after how much silence a connection to upstream is probed.
 func spreadKeepIdle() time.Duration { return keepIdle + rand.N(keepSpread+1) }
 
 // userTimeout is after how long the system gives up a peer that acknowledges
 // nothing (RFC 5482). It comes after the policies' stall, which ends such
-// sessions in a better way. Zero, where a policy has that off: the system's own.
+// sessions in a better way. Zero, where a policy has that off, or only observes: the
+// system's own.
 func userTimeout(cfg *config.Config) (longest time.Duration) {
 	for _, p := range cfg.Policies {
-		if p.Stall.Timeout <= 0 {
+		if p.Stall.Timeout <= 0 || p.Observes(p.Stall.Mode) {
 			return 0
 		}
 		longest = max(longest, p.Stall.Timeout)

@@ -17,6 +17,10 @@ func tuneSocket(fd int, _ *config.Config, _ time.Duration) error {
 
 const keepIdle time.Duration = 0
 
+func userTimeout(*config.Config) time.Duration { return 0 }
+
+func setUserTimeout(int, *config.Config) error { return nil }
+
 func spreadKeepIdle() time.Duration { return keepIdle }
 
 func (c *clientConn) writeLast([]byte) int { return 0 }

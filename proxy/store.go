@@ -14,7 +14,7 @@ var ErrNoStore = errors.New("store cannot be used")
 
 // newStore makes the store of connection limits that the configuration asks for.
 func (s *Server) newStore() (quota.Store, error) {
-	c := s.config.Store
+	c := s.setup().Store
 	if c.Kind != "redis" {
 		return quota.NewMemory(c.TakeoverTimeout), nil
 	}

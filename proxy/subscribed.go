@@ -18,8 +18,17 @@ type subscribed struct {
 // pass. What must reach upstream ahead of it is in the worker's frames.
 func (s *session) subscribe(r *dialects.Record, opcode wsframe.Opcode) policies.Admission {
 	limits, tracker := &s.policy.Subscriptions, &s.subscribed.tracker
+	observes := s.policy.Observes(limits.Mode)
 	a := limits.Judge(tracker, r)
-	s.hit(a.Limit)
+	switch {
+	case observes && a.Refuse && a.Limit == policies.NoLimit: // nobody knows what upstream makes of it
+		return policies.Admission{}
+	case observes:
+		s.wouldExceed(a)
+		a = policies.Admission{}
+	default:
+		s.hit(a.Limit)
+	}
 	if a.Refuse || a.End {
 		return a
 	}
@@ -29,8 +38,13 @@ func (s *session) subscribe(r *dialects.Record, opcode wsframe.Opcode) policies.
 	seated := limits.MaxPerTopic > 0 && !tracker.On(topic)
 	if seated && !s.worker.server.topics.Take(topic, limits.MaxPerTopic) {
 		a = limits.TopicFull()
-		s.hit(a.Limit)
-		return a
+		if !observes {
+			s.hit(a.Limit)
+			return a
+		}
+		s.wouldExceed(a)
+		a = policies.Admission{}
+		s.worker.server.topics.Take(topic, 0)
 	}
 	if a.Evict && !s.evict(opcode) {
 		if seated {
@@ -47,6 +61,18 @@ func (s *session) subscribe(r *dialects.Record, opcode wsframe.Opcode) policies.
 		s.subscribedTo(r.Topic)
 	}
 	return policies.Admission{}
+}
+
+// wouldExceed notes what would have become of a subscription.
+func (s *session) wouldExceed(a policies.Admission) {
+	action := actionRefuse
+	switch {
+	case a.End:
+		action = actionEnd
+	case a.Evict:
+		action = actionEvict
+	}
+	s.wouldHit(a.Limit, action, policies.SubscriptionLimit)
 }
 
 // evict undoes the oldest subscription that can be undone, behind the records that
@@ -70,6 +96,7 @@ func (s *session) evict(opcode wsframe.Opcode) bool {
 func (s *session) moved(c policies.Change) {
 	if c.Count != 0 {
 		s.tally.subscriptions.Add(int64(c.Count))
+		s.needs.subscriptions = max(s.needs.subscriptions, uint32(s.subscribed.tracker.Len()))
 	}
 	if s.policy.Subscriptions.MaxPerTopic == 0 {
 		return
@@ -90,7 +117,12 @@ func (s *session) answered(r *dialects.Record) {
 		change := tracker.Ack(r)
 		s.moved(change)
 		// What upstream had refused, it confirms after all.
-		if limit := s.policy.Subscriptions.Max; change.Count > 0 && limit > 0 && tracker.Len() > limit {
+		limits := &s.policy.Subscriptions
+		switch limit := limits.Max; {
+		case change.Count <= 0 || limit <= 0 || tracker.Len() <= limit:
+		case s.policy.Observes(limits.Mode):
+			s.wouldHit(policies.LimitSubscriptionsMax, actionEnd, policies.SubscriptionLimit)
+		default:
 			s.hit(policies.LimitSubscriptionsMax)
 			s.end(policies.Verdict{Cause: policies.SubscriptionLimit, Code: s.policy.Subscriptions.CloseCode}, "")
 		}
@@ -153,14 +185,12 @@ func (s *session) answer() {
 func (s *session) overhear(opcode wsframe.Opcode, compressed bool, payload []byte) {
 	w := s.worker
 	if compressed {
-		var err error
-		w.inflated, err = w.inflater.message(w.inflated[:0], payload, int(s.policy.Inspect.MaxBytes))
-		w.spent += len(w.inflated)
+		content, err := s.upstream.inflate(payload)
 		if err != nil {
 			s.sawData(&s.upstream)
 			return
 		}
-		payload = w.inflated
+		payload = content
 	}
 	data := false
 	w.reader.Begin(s.subscribed.dialect, dialects.UpstreamToClient, opcode == wsframe.Binary, payload)

@@ -1,6 +1,9 @@
 package proxy
 
-import "wswarden/policies"
+import (
+	"wswarden/policies"
+	"wswarden/proxy/report"
+)
 
 // supervise asks the policy what to do, does it, and sets the timer to the
 // moment at which to ask again.
@@ -16,11 +19,19 @@ func (s *session) supervise() {
 	s.facts.Pressure = s.worker.pressure
 	for s.cause == policies.NoCause {
 		if s.drainAt != 0 && now >= s.drainAt {
-			drain := &s.worker.server.config.Drain
-			s.finish(policies.Verdict{Cause: policies.Drain, Code: drain.CloseCode}, s.worker.drainDeadline)
+			drain := &s.worker.server.setup().Drain
+			by := s.worker.drainDeadline
+			if by == policies.Never { // its policy is gone, and not wswarden
+				by = now + s.policy.Release.Grace
+			}
+			s.finish(policies.Verdict{Cause: policies.Drain, Code: drain.CloseCode}, by)
 			return
 		}
 		verdict, next := s.policy.Check(&s.facts, now)
+		if verdict.Observe {
+			s.spare(verdict)
+			continue
+		}
 		switch verdict.Action {
 		case policies.PingClient:
 			s.facts.ClientPingQueued = true
@@ -103,9 +114,11 @@ func (s *session) sawPong(d *side) {
 
 // sawData notes that bytes of a data message have passed.
 func (s *session) sawData(d *side) {
-	s.facts.Message = s.worker.loop.Now()
+	now := s.worker.loop.Now()
+	s.needs.silence = max(s.needs.silence, small(report.Millis(now-max(s.facts.Opened, s.facts.Message))))
+	s.facts.Message = now
 	if s.facts.ClientMessage == 0 && d.isClient() {
-		s.facts.ClientMessage = s.facts.Message
+		s.facts.ClientMessage = now
 	}
 }
 

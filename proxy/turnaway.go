@@ -78,6 +78,7 @@ func (e *notAdmitted) tell(log *slog.Logger, a *admission) {
 	if limit := e.why.Limit(); limit != policies.NoLimit {
 		e.kind.hits[limit].Inc()
 	}
+	a.worker.server.ledger.Refuse(a.kind.policy.Name, e.why, evloop.Now())
 	if events := a.worker.server.events; events.watched() {
 		events.tell(a.event(api.EventRefused, func(event *api.Event) {
 			event.Reason, event.Limit = e.why.String(), e.why.Limit().String()

@@ -3,7 +3,6 @@ package proxy
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"net"
 	"os"
@@ -49,7 +48,7 @@ func wantSeries(t *testing.T, registry prometheus.Gatherer, name string, want ma
 
 func metered(upstream string, dialTimeout time.Duration) (*forwarder, *prometheus.Registry) {
 	registry := prometheus.NewRegistry()
-	return newForwarder(upstream, dialTimeout, patience, nil, slog.New(slog.DiscardHandler), registry), registry
+	return forwarderTo(upstream, dialTimeout, patience, registry), registry
 }
 
 // A request counts as its client was answered, whoever's answer that is.

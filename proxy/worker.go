@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"math/rand/v2"
 	"time"
 
 	"wswarden/policies"
@@ -71,7 +70,7 @@ func (w *worker) add(s *session) {
 	s.tally.opened.Add(1)
 	s.tally.live.Add(1)
 	if w.drainDeadline != 0 {
-		s.drainAt = w.drainFrom + time.Duration(rand.Int64N(int64(w.server.config.Drain.Spread)+1))
+		s.drainAt = w.drainFrom + spread(w.server.setup().Drain.Spread)
 	}
 }
 
@@ -95,9 +94,8 @@ func (w *worker) drain(spread time.Duration, deadline policies.Moment) {
 	for i, s := range w.sessions {
 		s.drainAt = w.drainFrom + time.Duration((float64(i)+0.5)*float64(spread)/float64(len(w.sessions)))
 		s.recheck()
-		if s.cause != policies.NoCause && s.deadline > deadline {
-			s.deadline = deadline
-			w.loop.Set(&s.timer, deadline)
+		if s.cause != policies.NoCause {
+			s.endBy(deadline)
 		}
 	}
 }
@@ -115,7 +113,7 @@ func (w *worker) abort() {
 	}
 	for len(w.sessions) > 0 {
 		s := w.sessions[len(w.sessions)-1]
-		s.end(policies.Verdict{Cause: policies.Drain, Code: w.server.config.Drain.CloseCode}, "")
+		s.end(policies.Verdict{Cause: policies.Drain, Code: w.server.setup().Drain.CloseCode}, "")
 		s.giveUp()
 	}
 }

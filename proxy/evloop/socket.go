@@ -151,6 +151,14 @@ func (s *Socket) Write(p []byte) (int, error) {
 	return n, nil
 }
 
+// Control has set change options of the socket.
+func (s *Socket) Control(set func(fd int) error) error {
+	if !s.open {
+		return net.ErrClosed
+	}
+	return set(int(s.fd))
+}
+
 // CloseWrite tells the peer that nothing more will be written.
 func (s *Socket) CloseWrite() error {
 	if !s.open {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -115,7 +116,11 @@ func (l *losses) write() {
 	if l.last == nil {
 		l.last = errQueueFull
 	}
-	reason := l.last.Error()
+	err := l.last
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err // without the URL, in which there may be a secret
+	}
+	reason := err.Error()
 	if len(reason) > maxReason {
 		reason = reason[:maxReason] + "..."
 	}

@@ -63,6 +63,13 @@ func newMetrics(registerer prometheus.Registerer) metrics {
 	}
 }
 
+// Forget removes what was counted of a policy that is gone.
+func (r *Reporter) Forget(policy string) {
+	labels := prometheus.Labels{"policy": policy}
+	r.metrics.reports.DeletePartialMatch(labels)
+	r.metrics.attempts.DeletePartialMatch(labels)
+}
+
 // tally holds the counters of one policy. They all exist from the start: a rate
 // needs the zero before the first one, and counting needs no lock.
 type tally struct {
