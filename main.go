@@ -37,7 +37,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 		Short:         "Supervises every WebSocket connection to the server it stands in front of",
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Version:       proxy.Version() + " " + runtime.Version(),
 	}
+	root.SetVersionTemplate("wswarden {{.Version}}\n")
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -54,19 +56,34 @@ func run(args []string, stdout, stderr io.Writer) int {
 func serveCommand(code *int) *cobra.Command {
 	var file, upstream, listen string
 	cmd := &cobra.Command{
-		Use:   "serve {--config FILE | --upstream URL [--listen ADDR]}",
+		Use:   "serve {--config FILE|DIR | --upstream URL [--listen ADDR]}",
 		Short: "Serve until SIGTERM or SIGINT, then drain; a second signal ends at once",
+		Long: `Serve until SIGTERM or SIGINT, then drain; a second signal ends at once.
+
+The configuration is read again with SIGHUP, with wswarden reload, and when one of its
+files changes. Sessions live on under their policy's new values. If something is wrong
+with it, nothing changes, and the log says what it is.`,
 		Example: `  wswarden serve --upstream http://127.0.0.1:5000 --listen 127.0.0.1:8080
   wswarden serve --config wswarden.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := load(file, upstream, listen)
+			source, err := sourceOf(file, upstream, listen)
 			if err != nil {
 				return err
 			}
-			logger := newLogger(cfg.Log, cmd.ErrOrStderr())
-			slog.SetDefault(logger) // for what libraries log of their own accord
-			server, err := proxy.New(cfg, logger)
+			r := newReloader(source)
+			cfg, err := r.load()
+			if err != nil {
+				return err
+			}
+			var level slog.LevelVar
+			level.Set(levelOf(cfg.Log))
+			r.log = newLogger(cfg.Log.Format, &level, cmd.ErrOrStderr())
+			slog.SetDefault(r.log) // for what libraries log of their own accord
+			if unknown := cfg.Unknown(os.Environ()); len(unknown) > 0 {
+				r.log.Warn("variables of the environment that name no key", "variables", unknown)
+			}
+			server, err := proxy.New(cfg.Config, r.log)
 			if errors.Is(err, proxy.ErrNoStore) {
 				*code = exitFailed // another start may succeed
 			}
@@ -74,36 +91,39 @@ func serveCommand(code *int) *cobra.Command {
 				return err
 			}
 			*code = exitFailed
-			return server.Run(untilSignal())
+			server.ReloadFrom(r.reload, func(c *config.Config) { level.Set(levelOf(c.Log)) })
+			return r.run(untilSignal(), server)
 		},
 	}
-	cmd.Flags().StringVar(&file, "config", "", "configuration file")
+	cmd.Flags().StringVar(&file, "config", "", "configuration file, or a folder whose *.yaml are read in order")
 	cmd.Flags().StringVar(&upstream, "upstream", "", "URL of the server to stand in front of")
 	cmd.Flags().StringVar(&listen, "listen", "", "address to listen on (127.0.0.1:8080)")
 	return cmd
 }
 
-// load makes the configuration that the flags ask for.
-func load(file, upstream, listen string) (*config.Config, error) {
+// sourceOf is the configuration that the flags ask for.
+func sourceOf(file, upstream, listen string) (config.Source, error) {
 	switch {
 	case file != "" && (upstream != "" || listen != ""):
-		return nil, errors.New("--config excludes --upstream and --listen: say these in the file, as upstream.url and listeners")
-	case file != "":
-		return config.Load(file)
-	case upstream == "":
-		return nil, errors.New("nothing to stand in front of: give --upstream URL or --config FILE")
+		return config.Source{}, errors.New("--config excludes --upstream and --listen: say these in the file, as upstream.url and listeners")
+	case file == "" && upstream == "":
+		return config.Source{}, errors.New("nothing to stand in front of: give --upstream URL or --config FILE")
 	default:
-		return config.FromFlags(upstream, listen)
+		return config.Source{Path: file, Upstream: upstream, Listen: listen}, nil
 	}
 }
 
-func newLogger(c config.Log, w io.Writer) *slog.Logger {
+func levelOf(c config.Log) slog.Level {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
 		level = slog.LevelInfo // not reached: the configuration is checked
 	}
+	return level
+}
+
+func newLogger(format string, level slog.Leveler, w io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
-	if c.Format == "text" {
+	if format == "text" {
 		return slog.New(slog.NewTextHandler(w, options))
 	}
 	return slog.New(slog.NewJSONHandler(w, options))

@@ -66,8 +66,14 @@ type process struct {
 // serve starts wswarden with these settings in its environment.
 func serve(t *testing.T, settings ...string) *process {
 	t.Helper()
-	p := &process{t: t, upstream: listen(t)}
-	p.cmd = command(t, "serve", "--upstream", "http://"+p.upstream.Addr().String(), "--listen", "127.0.0.1:0")
+	upstream := listen(t)
+	return start(t, upstream, []string{"--upstream", "http://" + upstream.Addr().String(), "--listen", "127.0.0.1:0"}, settings...)
+}
+
+// start starts wswarden with flags and with settings in its environment.
+func start(t *testing.T, upstream net.Listener, flags []string, settings ...string) *process {
+	t.Helper()
+	p := &process{t: t, upstream: upstream, cmd: command(t, append([]string{"serve"}, flags...)...)}
 	p.cmd.Env = append(append(os.Environ(), "WSWARDEN_ADMIN_ADDRESS="), settings...)
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
@@ -81,9 +87,9 @@ func serve(t *testing.T, settings ...string) *process {
 		_ = p.cmd.Wait()
 	})
 	p.log = bufio.NewScanner(stderr)
-	var line struct{ Listeners string }
+	var line struct{ Listeners []string }
 	p.wantLog("serving", &line)
-	p.address = strings.Trim(line.Listeners, "[]")
+	p.address = line.Listeners[0]
 	return p
 }
 
@@ -275,8 +281,10 @@ func TestMistakesAtStart(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	t.Parallel()
-	out, err := command(t, "version").Output()
-	if err != nil || !strings.HasPrefix(string(out), "wswarden ") || !strings.Contains(string(out), " go1.") {
-		t.Errorf("%q, %v", out, err)
+	for _, arg := range []string{"version", "--version"} {
+		out, err := command(t, arg).Output()
+		if err != nil || !strings.HasPrefix(string(out), "wswarden ") || !strings.Contains(string(out), " go1.") || strings.Count(string(out), "\n") != 1 {
+			t.Errorf("%s: %q, %v", arg, out, err)
+		}
 	}
 }

@@ -267,11 +267,11 @@ func startReplica(t *testing.T, upstream *upstreamServer, config string) *replic
 			}
 			return false
 		}
-		var line struct{ Listeners string }
+		var line struct{ Listeners []string }
 		if err := json.Unmarshal([]byte(serving[0]), &line); err != nil {
 			t.Fatal(err)
 		}
-		r.address = strings.Trim(line.Listeners, "[]")
+		r.address = line.Listeners[0]
 		return true
 	})
 	return r

@@ -24,6 +24,7 @@ const (
 	caseInspect   = "inspect"
 	caseRefuse    = "refuse"
 	caseListing   = "listing"
+	caseReload    = "reload"
 
 	echoConnections = 200
 	echoMessage     = 128
@@ -33,11 +34,11 @@ const (
 	spare = 500
 )
 
-var cases = []string{caseEcho, caseBulk, caseHandshake, caseIdle, caseInspect, caseRefuse, caseListing}
+var cases = []string{caseEcho, caseBulk, caseHandshake, caseIdle, caseInspect, caseRefuse, caseListing, caseReload}
 
 // withItself reports whether a case compares wswarden with itself.
 func withItself(kind string) bool {
-	return kind == caseInspect || kind == caseRefuse || kind == caseListing
+	return kind == caseInspect || kind == caseRefuse || kind == caseListing || kind == caseReload
 }
 
 // bench is one run of the benchmark.
@@ -52,7 +53,7 @@ type bench struct {
 type entrant struct {
 	target
 	program string
-	// process serves every case but the idle one; it is the upstream itself
+	// process serves every case but idle and reload; it is the upstream itself
 	// for direct.
 	process *process
 }
@@ -60,8 +61,8 @@ type entrant struct {
 // run measures every target that is there, and tells of its progress.
 func run(ctx context.Context, o options, progress io.Writer) (_ results, err error) {
 	b := bench{options: o, place: place{
-		Sessions: o.work.sessions + spare,
-		Files:    2*(o.work.sessions+spare) + spare,
+		Sessions: max(o.work.sessions, o.work.echoing) + spare,
+		Files:    2*(max(o.work.sessions, o.work.echoing)+spare) + spare,
 		Cores:    runtime.NumCPU(),
 	}}
 	var limit unix.Rlimit
@@ -137,11 +138,11 @@ func (b *bench) stop() (err error) {
 // another target.
 func (b *bench) rounds(ctx context.Context, progress io.Writer) (results, error) {
 	w := b.work
-	little := work{w.echoes/10 + 1, w.messages/10 + 1, w.handshakes/10 + 1, w.sessions}
+	little := work{w.echoes/10 + 1, w.messages/10 + 1, w.handshakes/10 + 1, w.sessions, w.echoing, w.reloads}
 	for _, e := range b.entrants {
 		fmt.Fprintf(progress, "warming up %s\n", e.name)
 		for _, kind := range b.cases {
-			if kind == caseIdle { // whose processes are fresh ones
+			if kind == caseIdle || kind == caseReload { // whose processes are fresh ones
 				continue
 			}
 			if err := b.measure(ctx, e, kind, little, 0, make(results)); err != nil {
@@ -239,6 +240,8 @@ func (b *bench) measure(ctx context.Context, e *entrant, kind string, w work, ro
 		to.add(idleMemory, e.name, kib/float64(w.sessions))
 	case caseListing:
 		return b.listing(ctx, e.process, w, round, to)
+	case caseReload:
+		return b.reloads(ctx, e, w, to)
 	case caseInspect:
 		cpu, _, err := echoes(ctx, e.process, echoConnections, news, echoMessage, w.echoes)
 		if err != nil {

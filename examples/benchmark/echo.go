@@ -98,11 +98,13 @@ func accept(poller, listener int, conns map[int32]*echoConn) error {
 
 // echoConn is one connection of the echo upstream.
 type echoConn struct {
-	socket        // out lies within in
+	socket        // out lies within in, unless there are numbers
 	in     []byte // what was read
 	used   int    // bytes at the start of in that are answered
 	opened bool   // the handshake is over
 	last   bool   // nothing follows out
+
+	numbers *numbers // nil: what comes is not compared with anything
 }
 
 // serve answers all that has arrived. ending: no more will. It returns false
@@ -145,6 +147,7 @@ func (c *echoConn) answer() (missing int) {
 		}
 		c.out, c.opened = handshakeAnswer(c.in[:end])
 		c.last = !c.opened
+		c.numbers = numbersFor(c.in[:end])
 		c.used = end + 4
 		return 0
 	}
@@ -153,6 +156,12 @@ func (c *echoConn) answer() (missing int) {
 		return max(header+payload-len(c.in), 1)
 	}
 	c.used = header + payload
+	if n := c.numbers; n != nil {
+		applyMask(c.in[header:c.used], c.in[header-keyBytes:header])
+		c.out = n.answer(c.in[0], c.in[header:c.used])
+		c.last = len(c.out) > 0 && c.out[0]&0xF == opClose
+		return 0
+	}
 	c.last = c.in[0]&0xF == opClose
 	c.out = turnRound(c.in[:c.used], header)
 	return 0

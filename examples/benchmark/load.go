@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +23,7 @@ const (
 	// handshakesAtOnce is how many sessions are being opened or closed at a time.
 	handshakesAtOnce = 32
 
+	echoPath     = "/echo"
 	handshakeKey = "dGhlIHNhbXBsZSBub25jZQ=="
 )
 
@@ -36,7 +36,7 @@ func openSession(ctx context.Context, address string, client int) (*net.TCPConn,
 	if err != nil {
 		return nil, err
 	}
-	err = errors.Join(conn.SetDeadline(time.Now().Add(patience)), handshake(conn, address))
+	err = errors.Join(conn.SetDeadline(time.Now().Add(patience)), handshake(conn, address, echoPath))
 	if err == nil {
 		frame, want := noise(client, echoMessage)
 		err = exchange(conn, frame, want)
@@ -59,7 +59,7 @@ func wantRefused(ctx context.Context, address string) error {
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		return err
 	}
-	if err := ask(conn, address); err != nil {
+	if err := ask(conn, address, echoPath); err != nil {
 		return err
 	}
 	answer, err := io.ReadAll(conn)
@@ -69,14 +69,14 @@ func wantRefused(ctx context.Context, address string) error {
 	return err
 }
 
-func ask(conn io.Writer, host string) error {
-	_, err := fmt.Fprintf(conn, "GET /echo HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n\r\n", host, handshakeKey)
+func ask(conn io.Writer, host, path string) error {
+	_, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n\r\n", path, host, handshakeKey)
 	return err
 }
 
-func handshake(conn io.ReadWriter, host string) error {
-	if err := ask(conn, host); err != nil {
+func handshake(conn io.ReadWriter, host, path string) error {
+	if err := ask(conn, host, path); err != nil {
 		return err
 	}
 	head := make([]byte, 0, 1024)
@@ -277,12 +277,11 @@ func (c *client) proceed(buffer []byte) (done bool, err error) {
 func (l *load) close(ctx context.Context) error {
 	defer unix.Close(l.poller)
 	return each(ctx, len(l.clients), func(i int) error {
-		file := os.NewFile(uintptr(l.clients[i].fd), "session")
-		defer file.Close()
-		conn, err := net.FileConn(file)
+		conn, err := l.clients[i].attach()
 		if err != nil {
 			return err
 		}
+		unix.Close(l.clients[i].fd)
 		return closeSession(conn)
 	})
 }

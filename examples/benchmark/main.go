@@ -73,12 +73,13 @@ type options struct {
 
 // work is what one round does in each case.
 type work struct {
-	echoes, messages, handshakes, sessions int
+	echoes, messages, handshakes, sessions, echoing, reloads int
 }
 
 // quick replaces the defaults of flags that are not given.
 var quick = map[string]string{
 	"rounds": "2", "echoes": "75000", "messages": "10000", "handshakes": "5000", "sessions": "5000",
+	"echoing": "2000", "reloads": "20",
 }
 
 func parseOptions(args []string, usage io.Writer) (options, error) {
@@ -94,7 +95,9 @@ func parseOptions(args []string, usage io.Writer) (options, error) {
 	flags.IntVar(&o.work.messages, "messages", 20_000, "64 KiB `messages` in a round's bulk case")
 	flags.IntVar(&o.work.handshakes, "handshakes", 10_000, "`sessions` opened and closed in a round's handshake case")
 	flags.IntVar(&o.work.sessions, "sessions", 9_000, "`sessions` held in a round's idle case, and in its listing case")
-	flags.DurationVar(&o.settle, "settle", 3*time.Second, "`time` for which sessions are idle before their memory is taken")
+	flags.IntVar(&o.work.echoing, "echoing", 5_000, "`sessions` that echo in a round's reload case")
+	flags.IntVar(&o.work.reloads, "reloads", 50, "`reloads` in it, five a second")
+	flags.DurationVar(&o.settle, "settle", 3*time.Second, "`time` for which sessions are idle before their memory is taken, or echo before, between and after what the reload case measures")
 	only := flags.String("only", strings.Join(names, ","), "`targets`")
 	some := flags.String("cases", strings.Join(cases, ","), "`cases`")
 	flags.StringVar(&o.output, "output", "table", "table or json")
@@ -122,7 +125,7 @@ func parseOptions(args []string, usage io.Writer) (options, error) {
 		problems = append(problems, fmt.Errorf("unknown argument %q", flags.Arg(0)))
 	}
 	w := o.work
-	if min(o.rounds, w.echoes, w.messages, w.handshakes, w.sessions) < 1 {
+	if min(o.rounds, w.echoes, w.messages, w.handshakes, w.sessions, w.echoing, w.reloads) < 1 {
 		problems = append(problems, errors.New("every number must be above zero"))
 	}
 	oneOf := func(flag string, values, known []string) {

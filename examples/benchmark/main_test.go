@@ -67,7 +67,7 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%+v", o)
 		}
 	})
-	for _, refused := range []string{"-only apache", "-cases echo,", "-output xml", "-rounds 0", "-sessions -1", "nginx", "-unknown"} {
+	for _, refused := range []string{"-only apache", "-reloads 0", "-cases echo,", "-output xml", "-rounds 0", "-sessions -1", "nginx", "-unknown"} {
 		t.Run("refused: "+refused, func(t *testing.T) {
 			if o, err := parseOptions(strings.Fields(refused), io.Discard); err == nil {
 				t.Errorf("%+v", o)
@@ -193,7 +193,7 @@ func TestTargets(t *testing.T) {
 	for _, target := range targets {
 		t.Run(target.name, func(t *testing.T) {
 			o := options{
-				rounds: 1, work: work{echoes: 1000, messages: 50, handshakes: 50, sessions: 50}, settle: time.Millisecond,
+				rounds: 1, work: work{echoes: 1000, messages: 50, handshakes: 50, sessions: 50, echoing: 100, reloads: 10}, settle: time.Millisecond,
 				only: []string{target.name}, cases: cases, wswarden: program, before: program,
 			}
 			var progress strings.Builder
@@ -223,7 +223,7 @@ func TestTargets(t *testing.T) {
 // A crowd of two pages is listed in every way.
 func TestListing(t *testing.T) {
 	o := options{
-		rounds: 2, work: work{echoes: 1000, messages: 1, handshakes: 1, sessions: 1500},
+		rounds: 2, work: work{echoes: 1000, messages: 1, handshakes: 1, sessions: 1500, echoing: 1, reloads: 1},
 		only: []string{crowd}, cases: []string{caseListing},
 	}
 	results, err := run(t.Context(), o, io.Discard)
@@ -247,6 +247,73 @@ func TestListing(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What is lost between two peers, comes twice, in another order or changed, is found by
+// both of them.
+func TestNumbered(t *testing.T) {
+	mine := numbered{number: 7, texts: true}
+	message := func(number int) func() (byte, []byte) {
+		return func() (byte, []byte) { return mine.message(number) }
+	}
+	changed := func() (byte, []byte) {
+		opcode, payload := mine.message(2)
+		payload[len(payload)-5]++
+		return opcode, payload
+	}
+	another := func() (byte, []byte) {
+		_, payload := mine.message(2)
+		return opBinary, payload
+	}
+	for name, test := range map[string]struct {
+		third func() (byte, []byte)
+		wrong bool
+	}{
+		"none":                   {message(2), false},
+		"one is lost":            {message(3), true},
+		"one comes twice":        {message(1), true},
+		"a byte is another":      {changed, true},
+		"it is of another type":  {another, true},
+		"another session's came": {func() (byte, []byte) { return numbered{number: 8, texts: true}.message(2) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			upstream := numbersFor([]byte("GET /numbered/reading/7 HTTP/1.1\r\n"))
+			client := &numberedClient{numbered: mine, sent: 3}
+			for i := range 2 {
+				opcode, payload := mine.message(i)
+				if answer := upstream.answer(finBit|opcode, payload); answer[0]&0xF == opClose {
+					t.Fatalf("%q", answer)
+				}
+				if err := client.arrived(finBit|opcode, payload, new(phase)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			opcode, payload := test.third()
+			if answer := upstream.answer(finBit|opcode, payload); test.wrong != (answer[0]&0xF == opClose) {
+				t.Errorf("upstream answers %q", answer)
+			}
+			if err := client.arrived(finBit|opcode, payload, new(phase)); test.wrong != (err != nil) {
+				t.Errorf("the client says %v", err)
+			}
+		})
+	}
+	t.Run("fragments are one message", func(t *testing.T) {
+		upstream := numbersFor([]byte("GET /numbered/reading/7 HTTP/1.1\r\n"))
+		for i := range 200 {
+			answered := 0
+			for frames := mine.frames(nil, nil, i, forFragments); len(frames) > 0; {
+				header, payload := bareFrame(frames)
+				answer := upstream.answer(frames[0], frames[header:header+payload])
+				if len(answer) > 0 && answer[0]&0xF != opClose {
+					answered++
+				}
+				frames = frames[header+payload:]
+			}
+			if answered != 1 {
+				t.Fatalf("message %d is answered %d times", i, answered)
+			}
+		}
+	})
 }
 
 // An admin API that says too little, and none at all.

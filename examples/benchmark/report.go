@@ -18,34 +18,48 @@ type figure struct {
 }
 
 var (
-	echoCPU      = figure{"echo_cpu", caseEcho, "CPU seconds per million echoes of 128 bytes"}
-	echoP50      = figure{"echo_p50", caseEcho, "Latency of these echoes, p50, ms"}
-	echoP99      = figure{"echo_p99", caseEcho, "Latency of these echoes, p99, ms"}
-	bulkCPU      = figure{"bulk_cpu", caseBulk, "CPU seconds per GB relayed in 64 KiB messages"}
-	handshakeCPU = figure{"handshake_cpu", caseHandshake, "CPU microseconds per handshake (open, echo, close)"}
-	idleMemory   = figure{"idle_memory", caseIdle, "KiB of memory per idle session"}
-	inspectCPU   = figure{"inspect_cpu", caseInspect, "CPU microseconds per message of 128 bytes of JSON, and where dialect rac reads it"}
-	refuseCPU    = figure{"refuse_cpu", caseRefuse, "CPU microseconds per handshake (open, echo, close), and per refused one"}
-	listingP50   = figure{"listing_p50", caseListing, "Latency of echoes in a crowd, and while that is listed, p50, ms"}
-	listingP99   = figure{"listing_p99", caseListing, "Latency of echoes in a crowd, and while that is listed, p99, ms"}
-	listingTime  = figure{"listing_time", caseListing, "Milliseconds until a listing is complete meanwhile"}
-	listingMost  = figure{"listing_most", caseListing, "Milliseconds until the slowest of a round's listings is"}
-	listingAlone = figure{"listing_alone", caseListing, "Milliseconds until a listing is complete, without echoes"}
-	listingCPU   = figure{"listing_cpu", caseListing, "CPU milliseconds per listing, without echoes"}
-	listingLag   = figure{"listing_lag", caseListing, "Lag of the loops, with echoes, mean, ms"}
-	listingLate  = figure{"listing_late", caseListing, "Part of it that is above 1 ms, percent"}
+	echoCPU        = figure{"echo_cpu", caseEcho, "CPU seconds per million echoes of 128 bytes"}
+	echoP50        = figure{"echo_p50", caseEcho, "Latency of these echoes, p50, ms"}
+	echoP99        = figure{"echo_p99", caseEcho, "Latency of these echoes, p99, ms"}
+	bulkCPU        = figure{"bulk_cpu", caseBulk, "CPU seconds per GB relayed in 64 KiB messages"}
+	handshakeCPU   = figure{"handshake_cpu", caseHandshake, "CPU microseconds per handshake (open, echo, close)"}
+	idleMemory     = figure{"idle_memory", caseIdle, "KiB of memory per idle session"}
+	inspectCPU     = figure{"inspect_cpu", caseInspect, "CPU microseconds per message of 128 bytes of JSON, and where dialect rac reads it"}
+	refuseCPU      = figure{"refuse_cpu", caseRefuse, "CPU microseconds per handshake (open, echo, close), and per refused one"}
+	listingP50     = figure{"listing_p50", caseListing, "Latency of echoes in a crowd, and while that is listed, p50, ms"}
+	listingP99     = figure{"listing_p99", caseListing, "Latency of echoes in a crowd, and while that is listed, p99, ms"}
+	listingTime    = figure{"listing_time", caseListing, "Milliseconds until a listing is complete meanwhile"}
+	listingMost    = figure{"listing_most", caseListing, "Milliseconds until the slowest of a round's listings is"}
+	listingAlone   = figure{"listing_alone", caseListing, "Milliseconds until a listing is complete, without echoes"}
+	listingCPU     = figure{"listing_cpu", caseListing, "CPU milliseconds per listing, without echoes"}
+	listingLag     = figure{"listing_lag", caseListing, "Lag of the loops, with echoes, mean, ms"}
+	listingLate    = figure{"listing_late", caseListing, "Part of it that is above 1 ms, percent"}
+	reloadLost     = figure{"reload_lost", caseReload, "Sessions lost, or with a message that was lost, another or out of order"}
+	reloadMessages = figure{"reload_messages", caseReload, "Messages echoed, each compared on both sides"}
+	reloadSeconds  = figure{"reload_seconds", caseReload, "Seconds for all reloads"}
+	reloadApplied  = figure{"reload_applied", caseReload, "Configurations that were put into use"}
+	reloadRefused  = figure{"reload_refused", caseReload, "Configurations that were refused"}
+	reloadTook     = figure{"reload_took", caseReload, "Milliseconds until every session has moved, median"}
+	reloadMost     = figure{"reload_most", caseReload, "Milliseconds until every session has moved, slowest reload of a round"}
+	reloadHeap     = figure{"reload_heap", caseReload, "Heap in use after a collection, MiB, and after all reloads"}
+	reloadP50      = figure{"reload_p50", caseReload, "Latency of these echoes, and while configurations are reloaded, p50, ms"}
+	reloadP99      = figure{"reload_p99", caseReload, "Latency of these echoes, and while configurations are reloaded, p99, ms"}
 
 	figures = []figure{
 		echoCPU, echoP50, echoP99, bulkCPU, handshakeCPU, idleMemory, inspectCPU, refuseCPU,
 		listingP50, listingP99, listingTime, listingMost, listingAlone, listingCPU, listingLag, listingLate,
+		reloadLost, reloadMessages, reloadSeconds, reloadApplied, reloadRefused, reloadTook, reloadMost, reloadHeap, reloadP50, reloadP99,
 	}
 )
 
 // base is what the others of a figure are compared with: wswarden, which is a crowd
-// where it is listed.
+// where it is listed, and settled where it is reloaded.
 func (f figure) base() string {
-	if f.Case == caseListing {
+	switch f.Case {
+	case caseListing:
 		return crowd
+	case caseReload:
+		return settled
 	}
 	return wswarden
 }
@@ -60,7 +74,7 @@ func names() (names []string) {
 			names = append(names, k.name)
 		}
 	}
-	return names
+	return append(names, settled)
 }
 
 // results holds one value a round.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"syscall"
 	"unsafe"
 
@@ -31,6 +32,17 @@ func detach(conn *net.TCPConn) (socket, error) {
 		fd, dupErr = unix.FcntlInt(original, unix.F_DUPFD_CLOEXEC, 0)
 	})
 	return socket{fd: fd}, errors.Join(err, dupErr)
+}
+
+// attach gives the connection to the runtime, too: it may block there.
+func (s *socket) attach() (net.Conn, error) {
+	fd, err := unix.FcntlInt(uintptr(s.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	file := os.NewFile(uintptr(fd), "session")
+	defer file.Close()
+	return net.FileConn(file)
 }
 
 // watch has the poller name id whenever there may be more to read, or room to

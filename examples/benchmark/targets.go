@@ -67,6 +67,7 @@ policies: [{ connections: { max: 1 } }]
 	{name: crowd, config: wswardenConfig + `
 policies: [{ heartbeat: { interval: 0s } }] # the idle ones answer no ping
 `, args: wswardenArgs},
+	{name: reloaded, config: wswardenConfig, args: wswardenArgs}, // the case writes its own
 
 	{name: "nginx", config: `
 daemon off;
@@ -125,16 +126,16 @@ backend upstream
 }
 
 func (t target) isWswarden() bool {
-	return slices.Contains([]string{wswarden, before, watched, rac, full, crowd}, t.name)
+	return slices.Contains([]string{wswarden, before, watched, rac, full, crowd, reloaded}, t.name)
 }
 
 // takes reports whether the target takes part in a case. Direct has no proxy whose
 // cost could be told: only its latency is. To read messages is wswarden's own, and so
-// is to refuse handshakes, and to list sessions.
+// is to refuse handshakes, to list sessions, and to be reloaded.
 func (t target) takes(kind string) bool {
 	switch t.name {
 	case wswarden:
-		return kind != caseListing
+		return kind != caseListing && kind != caseReload
 	case watched:
 		return kind == caseEcho || kind == caseHandshake
 	case rac:
@@ -143,6 +144,8 @@ func (t target) takes(kind string) bool {
 		return kind == caseRefuse
 	case crowd:
 		return kind == caseListing
+	case reloaded:
+		return kind == caseReload
 	case direct:
 		return kind == caseEcho
 	default:
@@ -217,6 +220,7 @@ type process struct {
 	name    string
 	address string // where sessions are opened
 	admin   string // where wswarden's operators ask
+	token   string // theirs; empty: they need none
 	*os.Process
 	done chan struct{} // closed when it has ended
 	log  string        // file with what it wrote

@@ -24,6 +24,9 @@ func (p *process) ask(ctx context.Context, path, accept string, read func(io.Rea
 		return err
 	}
 	request.Header.Set("Accept", accept)
+	if p.token != "" {
+		request.Header.Set("Authorization", "Bearer "+p.token)
+	}
 	answer, err := operators.Do(request)
 	if err != nil {
 		return err

@@ -10,11 +10,12 @@ import (
 
 // Opcodes (RFC 6455 §5.2).
 const (
-	opText   = 0x1
-	opBinary = 0x2
-	opClose  = 0x8
-	opPing   = 0x9
-	opPong   = 0xA
+	opContinuation = 0x0
+	opText         = 0x1
+	opBinary       = 0x2
+	opClose        = 0x8
+	opPing         = 0x9
+	opPong         = 0xA
 )
 
 const (
@@ -50,16 +51,24 @@ func appendFrame(dst []byte, opcode byte, key, payload []byte) []byte {
 // maskedFrame measures the masked frame that b begins with: its header, key
 // included, and its payload. Both are zero while the length is incomplete.
 func maskedFrame(b []byte) (header, payload int) {
+	if header, payload = bareFrame(b); header > 0 {
+		header += keyBytes
+	}
+	return header, payload
+}
+
+// bareFrame is maskedFrame for a frame that is not masked.
+func bareFrame(b []byte) (header, payload int) {
 	if len(b) < 2 {
 		return 0, 0
 	}
 	switch short := b[1] &^ maskBit; {
 	case short < 126:
-		return 2 + keyBytes, int(short)
+		return 2, int(short)
 	case short == 126 && len(b) >= 4:
-		return 4 + keyBytes, int(binary.BigEndian.Uint16(b[2:]))
+		return 4, int(binary.BigEndian.Uint16(b[2:]))
 	case short == 127 && len(b) >= 10:
-		return 10 + keyBytes, int(binary.BigEndian.Uint64(b[2:]))
+		return 10, int(binary.BigEndian.Uint64(b[2:]))
 	}
 	return 0, 0
 }

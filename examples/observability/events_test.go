@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 
@@ -23,7 +24,8 @@ type scene struct {
 	redis    *miniredis.Miniredis
 }
 
-// Two policies: passengers are pinged at once, the crew hardly ever.
+// Passengers are pinged at once, the crew hardly ever. Of guests it is only observed
+// what the rules for passengers would do.
 const configuration = `
 listeners: [{ address: "127.0.0.1:0" }]
 upstream: { url: %q }
@@ -41,6 +43,13 @@ policies:
     release:
       grace: 500ms
       webhook: { url: %q }
+  - name: guests
+    match: { path: /guests/** }
+    mode: observe
+    heartbeat: { interval: 50ms, timeout: 50ms }
+    idle: { timeout: 300ms }
+    dialect: rac
+    subscriptions: { max: 1 }
   - name: crew
     release: { grace: 1m }
 `
@@ -153,6 +162,7 @@ func (s *scene) happen() {
 	s.want(10, http.StatusBadGateway, "/passengers/lost", upgrade)
 	s.want(15, http.StatusSwitchingProtocols, "/passengers/zombie", upgrade) // nobody reads from now on
 	s.want(1, http.StatusSwitchingProtocols, "/crew", upgrade)
+	s.want(1, http.StatusSwitchingProtocols, "/guests/x", upgrade+"Origin: https://elsewhere.example\r\n")
 
 	// One subscription is allowed, and 600 are a few more.
 	leaves, answers := s.client("/passengers/leaves")
@@ -175,6 +185,17 @@ func (s *scene) happen() {
 		s.t.Fatal(err)
 	}
 	s.client("/passengers/stays")
+	guest, echoes := s.client("/guests/x")
+	for i := range 2 {
+		if err := guest.Write(s.t.Context(), websocket.MessageText, []byte(fmt.Sprintf(`{"type":"subscribe:offers","payload":{"pnr":"%d"}}`, i))); err != nil {
+			s.t.Fatal(err)
+		}
+		<-echoes
+	}
+	// wswarden sees by itself that this is another file, and no good one.
+	if err := os.WriteFile(s.file, []byte("drain: { timeout: 5 }\n"), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
 
 	s.redis.Close()
 	s.client("/passengers/counted-here")

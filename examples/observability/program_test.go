@@ -96,6 +96,7 @@ type wswarden struct {
 	path           string // of the command
 	address, admin string
 	tokenFile      string
+	file           string // of its configuration
 }
 
 const token = "a-token-that-nobody-guesses"
@@ -105,7 +106,7 @@ const token = "a-token-that-nobody-guesses"
 func startWswarden(t *testing.T, configuration string) *wswarden {
 	t.Helper()
 	dir := t.TempDir()
-	w := &wswarden{path: filepath.Join(dir, "wswarden"), tokenFile: filepath.Join(dir, "token")}
+	w := &wswarden{path: filepath.Join(dir, "wswarden"), tokenFile: filepath.Join(dir, "token"), file: filepath.Join(dir, "wswarden.yaml")}
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", w.path, "../..").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
@@ -114,14 +115,13 @@ func startWswarden(t *testing.T, configuration string) *wswarden {
 	}
 	for range 3 {
 		w.admin = freeAddress(t)
-		file := filepath.Join(dir, "wswarden.yaml")
 		text := strings.NewReplacer("ADMIN", w.admin, "TOKEN", w.tokenFile).Replace(configuration)
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(w.file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		var ok bool
-		cmd := exec.Command(w.path, "serve", "--config", file)
-		if w.program, w.address, ok = start(t, cmd, regexp.MustCompile(`"serving","listeners":"\[([^\]]+)\]"`)); ok {
+		cmd := exec.Command(w.path, "serve", "--config", w.file)
+		if w.program, w.address, ok = start(t, cmd, regexp.MustCompile(`"serving","listeners":\["([^"]+)"\]`)); ok {
 			return w
 		}
 	}
