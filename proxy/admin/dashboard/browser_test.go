@@ -14,6 +14,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/network"
 	devpage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
@@ -25,7 +26,18 @@ import (
 )
 
 // TestMain fails when a test has left a goroutine behind.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(browsing{m}) }
+
+// browsing ends the browser when no test needs it any more.
+type browsing struct{ *testing.M }
+
+func (b browsing) Run() int {
+	code := b.M.Run()
+	if stop := shared.stop; stop != nil {
+		stop()
+	}
+	return code
+}
 
 // patience is for how long a test waits for the page before it fails.
 const patience = 30 * time.Second
@@ -70,7 +82,49 @@ func serve(t *testing.T, c *crowd, metrics prometheus.Gatherer, token string) st
 	return "http://" + s.Addr().String()
 }
 
-// page is the dashboard in a browser of its own.
+// shared is the browser of all tests: to start one takes longer than most tests.
+var shared struct {
+	once sync.Once
+	ctx  context.Context
+	err  error
+	stop func()
+}
+
+func browser(t *testing.T) context.Context {
+	t.Helper()
+	path := chromium(t)
+	shared.once.Do(func() {
+		folder, err := os.MkdirTemp("", "dashboard")
+		if err != nil {
+			shared.err = err
+			return
+		}
+		options := append(chromedp.DefaultExecAllocatorOptions[:],
+			chromedp.ExecPath(path),
+			chromedp.WindowSize(1280, 900),
+			chromedp.UserDataDir(folder),
+			chromedp.Flag("hide-scrollbars", false),
+			chromedp.Flag("disable-gpu", true)) // there is none, and to play one costs more
+		if os.Geteuid() == 0 {
+			options = append(options, chromedp.NoSandbox)
+		}
+		allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
+		ctx, cancel := chromedp.NewContext(allocator)
+		shared.ctx, shared.err = ctx, chromedp.Do(ctx) // without a timeout: it would end the browser
+		shared.stop = func() {
+			_ = chromedp.Cancel(ctx)
+			cancel()
+			stop()
+			_ = os.RemoveAll(folder)
+		}
+	})
+	if shared.err != nil {
+		t.Fatal(shared.err)
+	}
+	return shared.ctx
+}
+
+// page is the dashboard in a window that shares nothing with those of other tests.
 type page struct {
 	t   *testing.T
 	ctx context.Context
@@ -84,33 +138,30 @@ type page struct {
 	expected []string // parts of problems that are none
 }
 
-// open starts a browser with the page, and with scripts that run ahead of its own.
+// sooner lets time pass so many times as fast for the page, by its timers and its clock.
+func sooner(times int) string {
+	return fmt.Sprintf(`{
+		const now = Date.now.bind(Date), began = now(), later = setTimeout;
+		Date.now = () => began + (now() - began) * %[1]d;
+		window.setTimeout = (task, ms, ...more) => later(task, ms / %[1]d, ...more);
+	}`, times)
+}
+
+// open opens a window with the page, and with scripts that run ahead of its own.
 func open(t *testing.T, url string, scripts ...string) *page {
 	t.Helper()
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(chromium(t)),
-		chromedp.WindowSize(1280, 900),
-		chromedp.UserDataDir(t.TempDir()),
-		chromedp.Flag("hide-scrollbars", false))
-	if os.Geteuid() == 0 {
-		options = append(options, chromedp.NoSandbox)
-	}
-	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
-	ctx, cancel := chromedp.NewContext(allocator)
+	ctx, cancel := chromedp.NewContext(browser(t), chromedp.WithNewBrowserContext())
 	p := &page{t: t, ctx: ctx, url: url}
 	t.Cleanup(func() {
 		p.judge()
-		if err := chromedp.Cancel(ctx); err != nil {
-			t.Errorf("the browser did not end well: %v", err)
-		}
 		cancel()
-		stop()
 		p.following.Wait()
 	})
-	if err := chromedp.Do(ctx); err != nil { // without a timeout: it would end the browser
+	if err := chromedp.Do(ctx); err != nil {
 		t.Fatal(err)
 	}
 	p.size(1280, 900, false)
+	call(p, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
 	p.follow()
 	for _, script := range scripts {
 		call(p, devpage.AddScriptToEvaluateOnNewDocument, devpage.AddScriptToEvaluateOnNewDocumentParams{Source: script})
@@ -213,7 +264,7 @@ func (p *page) wait(condition string, values ...any) {
 		(function look() {
 			let held = false;
 			try { held = Boolean(%s) } catch {}
-			if (held || performance.now() > until) done(held); else setTimeout(look, 15);
+			if (held || performance.now() > until) done(held); else setTimeout(look, 40);
 		})();
 	})`, (patience * 3 / 4).Milliseconds(), condition)
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
@@ -232,11 +283,11 @@ func (p *page) click(selector string) {
 	p.do(chromedp.Click(chromedp.CSS(selector)))
 }
 
-// fill types into a field in place of what is there.
+// fill puts a text into a field in place of what is there, as from a clipboard.
 func (p *page) fill(selector, text string) {
 	p.t.Helper()
-	p.wait(`(document.querySelector(%q).value = '', true)`, selector)
-	p.do(chromedp.SendKeys(chromedp.CSS(selector), text))
+	p.wait(`(document.querySelector(%[1]q).value = '', document.querySelector(%[1]q).focus(), true)`, selector)
+	call(p, input.InsertText, input.InsertTextParams{Text: text})
 }
 
 func (p *page) press(keys ...string) {

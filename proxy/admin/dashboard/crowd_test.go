@@ -23,6 +23,8 @@ type crowd struct {
 	readers  map[chan api.Event]bool
 	told     []string // what sessions were ended with
 	ready    api.Readiness
+	refused  []string // problems of the latest configuration; empty: it is in use
+	gone     []string // policies that no configuration has any more
 }
 
 func newCrowd(n int) *crowd {
@@ -41,6 +43,16 @@ func newCrowd(n int) *crowd {
 }
 
 var policies = []string{"passengers", "passengers", "passengers", "staff", "everybody-else"}
+
+// observing is the policy that only observes.
+const observing = "staff"
+
+func modeOf(policy string) string {
+	if policy == observing {
+		return "observe"
+	}
+	return "enforce"
+}
 
 // session makes one that was opened at a moment.
 func (c *crowd) session(opened time.Time) api.Session {
@@ -138,10 +150,15 @@ func (c *crowd) Session(_ context.Context, id api.ID) (api.Detail, bool) {
 		return api.RoundTrips{Count: 214, Last: last, Least: last / 2, Most: last * 5, Mean: last * 1.2}
 	}
 	next := func(rule, action, cause string, code uint16, in time.Duration) api.Forecast {
-		return api.Forecast{Rule: rule, Action: action, Cause: cause, CloseCode: code, At: now.Add(in), In: api.InSeconds(in)}
+		return api.Forecast{Rule: rule, Action: action, Mode: modeOf(s.Policy), Cause: cause, CloseCode: code, At: now.Add(in), In: api.InSeconds(in)}
+	}
+	var wouldHave []string
+	if s.Policy == observing {
+		wouldHave = []string{"idle", "messages.rate"}
 	}
 	return api.Detail{
-		Session: s,
+		Session:   s,
+		WouldHave: wouldHave,
 		Times: api.Times{
 			FirstMessage: ago(now.Sub(s.Opened) - 300*time.Millisecond), Message: &s.Active,
 			ClientFrame: ago(9 * time.Second), UpstreamFrame: ago(4 * time.Second),
@@ -228,9 +245,29 @@ func (c *crowd) Events(ctx context.Context, replay int) <-chan api.Event {
 	return events
 }
 
-func (c *crowd) Topics(context.Context, api.Filter) ([]api.Topic, bool) { return nil, false }
-func (c *crowd) Drain() api.Draining                                    { return api.Draining{} }
-func (c *crowd) Policies() []api.Policy                                 { return nil }
+func (c *crowd) Topics(context.Context, api.Filter) ([]api.Topic, bool)   { return nil, false }
+func (c *crowd) Drain() api.Draining                                      { return api.Draining{} }
+func (c *crowd) Reload(context.Context) (api.Reloaded, error)             { return api.Reloaded{}, nil }
+func (c *crowd) Report(context.Context, string, time.Duration) api.Report { return api.Report{} }
+
+func (c *crowd) Configuration() api.Configuration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.refused) == 0 {
+		return api.Configuration{}
+	}
+	return api.Configuration{Failed: new(time.Now()), Problems: c.refused, First: c.refused[0]}
+}
+
+func (c *crowd) Policies() (all []api.Policy) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, name := range slices.Compact(slices.Clone(policies)) {
+		all = append(all, api.Policy{Name: name, Mode: modeOf(name), Gone: slices.Contains(c.gone, name)})
+	}
+	return all
+}
+
 func (c *crowd) Ready(context.Context) api.Readiness {
 	c.mu.Lock()
 	defer c.mu.Unlock()

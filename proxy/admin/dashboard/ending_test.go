@@ -9,8 +9,9 @@ import (
 )
 
 func TestDetail(t *testing.T) {
+	t.Parallel()
 	c := newCrowd(500)
-	p := open(t, serve(t, c, newTraffic(c), ""))
+	p := open(t, serve(t, c, newTraffic(c), ""), sooner(4))
 	p.wait(loaded)
 	p.wait(`document.querySelector('#stream').hidden`)
 	var s api.Session
@@ -41,11 +42,14 @@ func TestDetail(t *testing.T) {
 
 	// What happens to it meanwhile becomes a part of its timeline.
 	c.mu.Lock()
-	c.tell(api.Event{Kind: api.EventWouldHave, Limit: "messages.rate"}, s)
+	c.tell(api.Event{Kind: api.EventWouldHave, Rule: "messages.rate", Limit: "messages.rate", Action: "drop"}, s)
+	c.tell(api.Event{Kind: api.EventWouldHave, Rule: "idle", Action: "end", Cause: "idle"}, s)
 	c.tell(api.Event{Kind: api.EventLimitHit, Limit: "subscriptions.max"}, s)
 	c.mu.Unlock()
-	p.wait(`document.querySelector('#detail-past').textContent.includes('messages.rate: would have been done')`)
-	p.wait(`document.querySelector('#would-have-rows').textContent.includes('messages.rate')`)
+	p.wait(`document.querySelectorAll('#detail-past .would_have').length === 2`)
+	shows("#detail-past", "messages.rate: would have dropped a message", "idle: would have ended it")
+	p.wait(`document.querySelectorAll('#would-have-rows tr').length === 2`)
+	shows("#would-have-rows", "messages.rate", "drop", "idle")
 	p.wait(`document.querySelector('#done-rows').textContent.includes('subscriptions.max')`)
 
 	p.expect("404")
@@ -60,15 +64,48 @@ func TestDetail(t *testing.T) {
 	}
 }
 
+// A policy that only observes is marked wherever it stands, and so is what its rules
+// would do.
+func TestObserving(t *testing.T) {
+	t.Parallel()
+	c := newCrowd(200)
+	p := open(t, serve(t, c, newTraffic(c), ""), sooner(4))
+	p.wait(`[...document.querySelector('#policy').options].some((o) => o.value === 'staff' && o.text === 'staff (observe)')`)
+	p.wait(`document.querySelector('.rows .observed')`)
+	p.wait(`[...document.querySelectorAll('.rows .row:not(.absent)')].every((row) => row.classList.contains('observed') === (row.querySelector('[data-column=policy]').textContent === 'staff'))`)
+	if badge := eval[string](p, `getComputedStyle(document.querySelector('.rows .observed [data-column=policy]'), '::after').content`); badge != `"observe"` {
+		t.Errorf("the badge says %s", badge)
+	}
+	eval[any](p, `document.querySelector('.rows .observed').click()`)
+	p.wait(`document.querySelector('#detail-facts .observes')?.textContent === 'staff'`)
+	p.wait(`[...document.querySelectorAll('#detail-facts dt')].find((e) => e.textContent === 'Only observed').nextSibling.textContent === 'idle, messages.rate'`)
+	p.wait(`document.querySelectorAll('#detail-ahead .would_have').length === 3`)
+	for _, text := range []string{"idle: would end it", "heartbeat: would ping the client", "lifetime: would end it"} {
+		if ahead := p.text("#detail-ahead"); !strings.Contains(ahead, text) {
+			t.Errorf("%q is not ahead in %s", text, ahead)
+		}
+	}
+
+	// One that no configuration has any more is marked as well, as long as it has sessions.
+	c.mu.Lock()
+	c.gone = []string{"staff", "everybody-else"}
+	c.mu.Unlock()
+	p.wait(`['staff (observe, gone)', 'everybody-else (gone)'].every((text) => [...document.querySelector('#policy').options].some((o) => o.text === text))`)
+	p.wait(`[...document.querySelectorAll('.rows .row:not(.absent) [data-column=policy]')].every((cell) => cell.textContent === (cell.title === 'passengers' ? cell.title : cell.title + ' gone'))`)
+	p.wait(`document.querySelector('#detail-facts .observes .gone')?.title`)
+	p.accessible("observing", "#sessions-section")
+}
+
 // What had ended before the page was opened is there as well, once.
 func TestEndedEarlier(t *testing.T) {
+	t.Parallel()
 	c := newCrowd(50)
 	c.mu.Lock()
 	for range 5 {
 		c.end(0, "heartbeat_timeout", "client", 1001)
 	}
 	c.mu.Unlock()
-	p := open(t, serve(t, c, newTraffic(c), ""))
+	p := open(t, serve(t, c, newTraffic(c), ""), sooner(4))
 	p.wait(`document.querySelectorAll('#ended-rows tr').length === 5`)
 
 	c.mu.Lock()
@@ -81,8 +118,9 @@ func TestEndedEarlier(t *testing.T) {
 
 // A stream that ends is followed again, and what was not read meanwhile is told.
 func TestStreamBreaks(t *testing.T) {
+	t.Parallel()
 	c := newCrowd(50)
-	p := open(t, serve(t, c, newTraffic(c), ""))
+	p := open(t, serve(t, c, newTraffic(c), ""), sooner(4))
 	p.wait(`document.querySelector('#stream').hidden && document.querySelectorAll('.rows .row').length > 5`)
 	c.mu.Lock()
 	for reader := range c.readers {
@@ -100,8 +138,9 @@ func TestStreamBreaks(t *testing.T) {
 
 // Sessions that fit a filter are ended when their number has been typed.
 func TestEndFiltered(t *testing.T) {
+	t.Parallel()
 	c := newCrowd(1000)
-	p := open(t, serve(t, c, newTraffic(c), ""))
+	p := open(t, serve(t, c, newTraffic(c), ""), sooner(4))
 	p.wait(loaded)
 	p.fill(`[name=older_than]`, "7h")
 	p.wait(`!document.querySelector('#end-filtered').disabled && document.querySelector('#matched').textContent !== '1,000'`)
@@ -135,10 +174,15 @@ func TestEndFiltered(t *testing.T) {
 }
 
 func TestLogin(t *testing.T) {
+	t.Parallel()
 	c := newCrowd(100)
-	p := open(t, serve(t, c, newTraffic(c), "open-sesame"))
+	p := open(t, serve(t, c, newTraffic(c), "open-sesame"), sooner(4))
 	p.expect("401")
 	p.wait(`!document.querySelector('#login').hidden && document.activeElement.id === 'token'`)
+	for _, dark := range []bool{true, false} {
+		p.dark(dark)
+		p.accessible("login", "body")
+	}
 	p.fill(`#token`, "sesame 1")
 	p.click(`#login [type=submit]`)
 	p.wait(`document.querySelector('#login-problem').textContent.startsWith('A token has no spaces')`)

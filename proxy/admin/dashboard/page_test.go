@@ -25,24 +25,52 @@ func (c *crowd) sorted(sort api.Sort) []api.Session {
 	return all
 }
 
+// watchLabels keeps what is written beyond an edge of a canvas.
+const watchLabels = `{
+	window.labels = { all: new Set(), cut: new Set() };
+	const pen = CanvasRenderingContext2D.prototype, { fillText } = pen;
+	pen.fillText = function (text, x, y) {
+		const { e, f } = this.getTransform(), size = this.measureText(text);
+		const left = e + x - size.actualBoundingBoxLeft, right = e + x + size.actualBoundingBoxRight;
+		const top = f + y - size.actualBoundingBoxAscent, bottom = f + y + size.actualBoundingBoxDescent;
+		labels.all.add(text);
+		if (text && (left < 0 || top < 0 || right > this.canvas.width || bottom > this.canvas.height)) labels.cut.add(text);
+		return fillText.call(this, text, x, y);
+	};
+}`
+
 // The charts get a sample a second, and say in words what they show.
 func TestCharts(t *testing.T) {
+	t.Parallel()
 	c := newCrowd(1000)
 	traffic := newTraffic(c)
-	p := open(t, serve(t, c, traffic, ""))
+	p := open(t, serve(t, c, traffic, ""), sooner(4), watchLabels)
 	value := func(chart, word string) string {
 		return fmt.Sprintf(`[...document.querySelectorAll('#chart-%s .legend li')].find((li) => li.querySelector('.word').textContent === '%s')?.querySelector('b').textContent`, chart, word)
 	}
 	p.wait(value("live", "sessions") + ` === '1,000'`)
 	p.wait(`parseFloat(` + value("turnover", "opened") + `) > 0`)
 	p.wait(`parseFloat(` + value("turnover", "client close") + `) > 0`)
+	p.wait(`parseFloat(` + value("turnover", "would have: idle") + `) >= 0 && parseFloat(` + value("turnover", "would have refused") + `) >= 0`)
 	p.wait(`/ (ms|µs)$/.test(` + value("ping", "p99") + `)`)
 	p.wait(`/iB\/s · .* msg\/s$/.test(` + value("bytes", "to clients") + `)`)
-	p.wait(`parseFloat(` + value("limits", "messages.rate would have") + `) >= 0`)
+	p.wait(`parseFloat(` + value("limits", "would have: messages.rate") + `) >= 0 && parseFloat(` + value("limits", "done: messages.rate") + `) >= 0`)
 	p.wait(value("loops", "busiest") + `.endsWith('%%') && / (ms|µs)$/.test(` + value("loops", "lag p99") + `)`)
 	p.wait(`document.querySelectorAll('.plot canvas').length === 7`)
 	p.wait(`document.querySelector('#version').textContent === 'v0.5.0' && document.querySelector('#uptime').textContent === 'up 2d 03h'`)
 	p.wait(`document.querySelector('#health-text').textContent === 'Ready'`)
+
+	// What stands at the axes and in the legends is there whole.
+	for _, width := range []int64{1280, 390} {
+		p.size(width, 900, false)
+		eval[any](p, `labels.all.clear()`)
+		p.wait(`innerWidth === %d && [...labels.all].some((text) => /^\d{3} KiB$/.test(text))`, width)
+		p.wait(`[...document.querySelectorAll('.legend li > *')].every((e) => e.scrollWidth <= e.clientWidth || !e.clientWidth)`)
+	}
+	if cut := eval[[]string](p, `[...labels.cut]`); len(cut) > 0 {
+		t.Errorf("these labels are cut off: %q", cut)
+	}
+	p.size(1280, 900, false)
 
 	// One policy alone.
 	all := len(c.sessions)
@@ -60,7 +88,21 @@ func TestCharts(t *testing.T) {
 	p.wait(`document.querySelector('#matched').textContent === '%d'`, staff)
 	p.wait(`[...document.querySelectorAll('.rows [data-column=policy]')].every((cell) => cell.textContent === 'staff')`)
 
-	// What readiness says is told in words.
+	// What readiness says is told in words. That the latest configuration is not in use
+	// is told apart.
+	refuse := func(problems ...string) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.refused = problems
+	}
+	refuse("wswarden.yaml:3:5: policies[0].idle", "wswarden.yaml:4:5: drain")
+	p.wait(`!document.querySelector('#notice').hidden && document.querySelector('#health-text').textContent === 'Ready'`)
+	if text := p.text("#notice"); !strings.HasPrefix(text, "The configuration before goes on: ") || !strings.HasSuffix(text, "wswarden.yaml:3:5: policies[0].idle. wswarden reload and the log say what to write.") {
+		t.Errorf("the notice is %q", text)
+	}
+	p.accessible("notice", "#notice")
+	refuse()
+	p.wait(`document.querySelector('#notice').hidden`)
 	c.mu.Lock()
 	c.ready = api.Readiness{Checks: map[string]string{"upstream": "connection refused"}}
 	c.mu.Unlock()
@@ -70,8 +112,9 @@ func TestCharts(t *testing.T) {
 
 // A hidden page asks nothing, and goes on when it is seen again.
 func TestHiddenPageRests(t *testing.T) {
+	t.Parallel()
 	c := newCrowd(100)
-	p := open(t, serve(t, c, newTraffic(c), ""))
+	p := open(t, serve(t, c, newTraffic(c), ""), sooner(4))
 	p.wait(loaded)
 	count := func() int { p.mu.Lock(); defer p.mu.Unlock(); return len(p.requests) }
 	hide := func(hidden bool) {
@@ -85,7 +128,7 @@ func TestHiddenPageRests(t *testing.T) {
 		t.Errorf("%d streams of events, and nothing is said of it", readers)
 	}
 	before := count()
-	eval[any](p, `new Promise((done) => setTimeout(done, 2500))`) // time for two samples
+	eval[any](p, `new Promise((done) => setTimeout(done, 2500))`) // of the page's time: two samples
 	if after := count(); after != before {
 		t.Errorf("%d requests while hidden", after-before)
 	}
@@ -101,6 +144,7 @@ func TestHiddenPageRests(t *testing.T) {
 
 // Of 50,000 sessions, those that are seen are in the document, the last as easily as the first.
 func TestManySessions(t *testing.T) {
+	t.Parallel()
 	const many = 50_000
 	c := newCrowd(many)
 	p := open(t, serve(t, c, newTraffic(c), ""))
@@ -155,8 +199,9 @@ func TestManySessions(t *testing.T) {
 }
 
 func TestFilter(t *testing.T) {
+	t.Parallel()
 	c := newCrowd(3000)
-	p := open(t, serve(t, c, newTraffic(c), ""))
+	p := open(t, serve(t, c, newTraffic(c), ""), sooner(4))
 	p.wait(loaded)
 	all := c.sorted("-age")
 	if !eval[bool](p, `document.querySelector('#end-filtered').disabled`) {
@@ -213,6 +258,7 @@ func TestFilter(t *testing.T) {
 
 // Nothing but keys: from the table to the detail, to the end of the session, and back.
 func TestKeyboard(t *testing.T) {
+	t.Parallel()
 	c := newCrowd(2000)
 	p := open(t, serve(t, c, newTraffic(c), ""))
 	p.wait(loaded)

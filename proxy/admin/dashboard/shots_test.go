@@ -9,27 +9,22 @@ import (
 
 var shots = flag.String("shots", "", "folder for pictures of the dashboard")
 
-// Ten times as fast: five minutes of charts in half a minute.
-const faster = `{
-	const speed = 10, now = Date.now.bind(Date), began = now(), later = setTimeout;
-	Date.now = () => began + (now() - began) * speed;
-	window.setTimeout = (task, ms, ...more) => later(task, ms / speed, ...more);
-}`
-
 // go test ./proxy/admin/dashboard -run Pictures -shots FOLDER
 func TestPictures(t *testing.T) {
 	if *shots == "" {
 		t.Skip("pictures of the dashboard are made with -shots FOLDER")
 	}
 	c := newCrowd(9000)
+	c.gone = []string{observing, "everybody-else"}
+	c.refused = []string{"wswarden.yaml:23:13: policies[0].idle.timeout"}
 	traffic := newTraffic(c)
 	traffic.churn, traffic.speed = true, 10
 	_, err := traffic.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := open(t, serve(t, c, traffic, ""), faster)
-	p.expect("v1/sessions") // what has ended, and a filter that is wrong
+	p := open(t, serve(t, c, traffic, ""), sooner(10)) // five minutes of charts in half a minute
+	p.expect("v1/sessions")                            // what has ended, and a filter that is wrong
 	shot := func(name string) { p.shot(filepath.Join(*shots, name+".png")) }
 	older := func(text string) { // by hand, the page would be too quick
 		eval[any](p, `{ const e = document.querySelector('[name=older_than]'); e.value = %q; e.dispatchEvent(new Event('input', { bubbles: true })) }`, text)

@@ -25,6 +25,7 @@ type traffic struct {
 
 	live, subscriptions                                *prometheus.GaugeVec
 	opened, ended, bytes, messages, limits, busy, fail *prometheus.CounterVec
+	wouldEnd, wouldRefuse                              *prometheus.CounterVec
 	ping, lag                                          *prometheus.HistogramVec
 }
 
@@ -53,6 +54,8 @@ func newTraffic(c *crowd) *traffic {
 	t.opened = counter("wswarden_sessions_opened_total", "policy")
 	t.ended = counter("wswarden_sessions_ended_total", "policy", "cause")
 	t.fail = counter("wswarden_handshakes_refused_total", "policy", "reason")
+	t.wouldEnd = counter("wswarden_would_have_ended_total", "policy", "cause")
+	t.wouldRefuse = counter("wswarden_would_have_refused_total", "policy", "reason")
 	t.bytes = counter("wswarden_bytes_total", "policy", "direction")
 	t.messages = counter("wswarden_messages_total", "policy", "direction")
 	t.limits = counter("wswarden_limit_hits_total", "policy", "limit", "mode")
@@ -117,6 +120,9 @@ func (t *traffic) pass(seconds float64) {
 		for range some(rate) {
 			i := any()
 			t.ended.WithLabelValues(c.sessions[i].Policy, e.cause).Inc()
+			if c.sessions[i].Policy == observing && e.side == "client" {
+				t.wouldEnd.WithLabelValues(observing, "idle").Inc()
+			}
 			if t.churn {
 				c.end(i, e.cause, e.side, e.code)
 			}
@@ -131,7 +137,7 @@ func (t *traffic) pass(seconds float64) {
 				kind = api.EventWouldHave
 			}
 			if t.churn {
-				c.tell(api.Event{Kind: kind, Limit: l.limit}, s)
+				c.tell(api.Event{Kind: kind, Limit: l.limit, Rule: l.limit, Action: "drop"}, s)
 			}
 		}
 	}
@@ -144,11 +150,14 @@ func (t *traffic) pass(seconds float64) {
 		t.live.WithLabelValues(policy).Set(n)
 		t.subscriptions.WithLabelValues(policy).Set(subs[policy])
 		t.fail.WithLabelValues(policy, "rate").Add(float64(some(0.4)))
+		if policy == observing {
+			t.wouldRefuse.WithLabelValues(policy, "origin").Add(float64(some(2)))
+		}
 		for range some(n / 600 * 3) {
 			t.ping.WithLabelValues(policy, "client").Observe(0.006 + 0.018*wave*c.random.ExpFloat64())
 		}
 		t.bytes.WithLabelValues(policy, "client_to_upstream").Add(n * 7 * seconds * wave * noise())
-		t.bytes.WithLabelValues(policy, "upstream_to_client").Add(n * 55 * seconds * wave * noise())
+		t.bytes.WithLabelValues(policy, "upstream_to_client").Add(n * 900 * seconds * wave * noise())
 		t.messages.WithLabelValues(policy, "client_to_upstream").Add(math.Round(n / 30 * seconds * wave * noise()))
 		t.messages.WithLabelValues(policy, "upstream_to_client").Add(math.Round(n / 9 * seconds * wave * noise()))
 	}

@@ -6,10 +6,13 @@ import { clock, clockMinute } from './format.js';
 import { span } from './history.js';
 
 const stepped = uPlot.paths.stepped({ align: -1 });
-const axisWidth = 46;
+const axisWidth = 40; // or more: the longest label is seen whole
+const axisGap = 6;
+const font = '11px system-ui, sans-serif';
 const edge = 12; // seconds ahead of the end, where a time of day has no room
 const binary = Array.from({ length: 50 }, (_, i) => 2 ** i);
 const probe = document.createElement('i');
+const pen = document.createElement('canvas').getContext('2d');
 
 // colour resolves a custom property: the canvas knows none, nor light-dark().
 function colour(name, alpha = 1) {
@@ -19,6 +22,12 @@ function colour(name, alpha = 1) {
   }
   probe.style.color = `color-mix(in srgb, var(--${name}) ${alpha * 100}%, transparent)`;
   return getComputedStyle(probe).color;
+}
+
+// roomFor is the width that labels need beside the axis.
+function roomFor(labels) {
+  pen.font = font;
+  return Math.max(axisWidth, ...labels.map((label) => Math.ceil(pen.measureText(label).width) + axisGap));
 }
 
 // Chart shows what options.read makes of the points: for each curve
@@ -102,7 +111,7 @@ export class Chart {
     const { axis, least, base, height, quiet } = this.#options;
     const end = (n) => roundUp(n, least, base);
     const line = { stroke: colour('grid'), width: 1 };
-    const text = { stroke: colour('muted'), font: '11px system-ui, sans-serif' };
+    const text = { stroke: colour('muted'), font };
     return {
       ...this.#size(),
       legend: { show: false },
@@ -118,7 +127,7 @@ export class Chart {
       },
       axes: [
         { ...text, show: !quiet, size: 20, gap: 3, grid: { show: false }, ticks: { show: false }, space: 54, incrs: [60, 120], values: (plot, splits) => splits.map((s) => (s > plot.scales.x.max - edge ? '' : clockMinute(s * 1000))) },
-        { ...text, size: axisWidth, gap: 6, grid: line, ticks: { show: false }, space: height < 80 ? 14 : 26, incrs: base === 1024 ? binary : undefined, values: (_, splits) => splits.map((s) => axis(Math.abs(s))) },
+        { ...text, size: (_, labels) => roomFor(labels ?? []), gap: axisGap, grid: line, ticks: { show: false }, space: height < 80 ? 14 : 26, incrs: base === 1024 ? binary : undefined, values: (_, splits) => splits.map((s) => axis(Math.abs(s))) },
       ],
       padding: [6, 4, quiet ? 6 : 0, 0],
       series: [{}, ...this.#curves.map((c) => series(c)).reverse()],

@@ -29,6 +29,19 @@ const endings = (points) =>
     .sort(byCause)
     .map((cause) => ({ key: cause, label: words(cause), colour: causeColour(cause), values: valuesOf(points, 'ended', cause), stack: -1 }));
 
+// What observing policies would have ended is a dashed line down there.
+const wouldEnd = (points) =>
+  namesOf(points, 'wouldEnd')
+    .sort(byCause)
+    .map((cause) => ({
+      key: `${cause} observe`,
+      label: `would have: ${words(cause)}`,
+      colour: causeColour(cause),
+      values: valuesOf(points, 'wouldEnd', cause).map((v) => v && -v),
+      dash: true,
+      text: (v) => rate(-v),
+    }));
+
 // What was done is a full line, what would have been done is dashed, in one colour.
 function hits(points) {
   const names = namesOf(points, 'hits');
@@ -38,7 +51,7 @@ function hits(points) {
       .filter((mode) => names.includes(`${limit} ${mode}`))
       .map((mode) => ({
         key: `${limit} ${mode}`,
-        label: `${limit} ${mode === 'enforce' ? 'done' : 'would have'}`,
+        label: `${mode === 'enforce' ? 'done' : 'would have'}: ${limit}`,
         colour: limitColour(place),
         values: valuesOf(points, 'hits', `${limit} ${mode}`),
         dash: mode !== 'enforce',
@@ -57,7 +70,13 @@ const charts = [
     title: 'Opened and ended per second',
     wide: true,
     height: 156,
-    read: all(curve('opened', 'opened', 'accent', { area: true }), seldom(curve('refused', 'handshakes refused', 'text', { dash: true })), endings),
+    read: all(
+      curve('opened', 'opened', 'accent', { area: true }),
+      seldom(curve('refused', 'handshakes refused', 'text')),
+      seldom(curve('wouldRefuse', 'would have refused', 'text', { dash: true })),
+      wouldEnd,
+      endings,
+    ),
     text: rate,
     axis: compact,
   },

@@ -4,6 +4,7 @@ import { askJSON, inWords, Refusal } from './api.js';
 import { causeColour } from './causes.js';
 import { $, h, say } from './dom.js';
 import { bytes, clock, count, date, duration, rate, roundTrip, words } from './format.js';
+import { would, wouldHave } from './policies.js';
 
 const shownTopics = 200;
 
@@ -32,6 +33,7 @@ export function swatch(cause) {
 
 export class Detail {
   #journal;
+  #policies;
   #id = null;
   #detail = null; // as it was read last
   #readAt = 0; // by performance.now
@@ -42,8 +44,9 @@ export class Detail {
   #end;
 
   // closed is called when the pane has been closed, end with the session to end.
-  constructor(journal, { closed, end }) {
+  constructor(journal, policies, { closed, end }) {
     this.#journal = journal;
+    this.#policies = policies;
     this.#closed = closed;
     this.#end = end;
     $('detail-close').onclick = () => this.close();
@@ -126,11 +129,12 @@ export class Detail {
     $('detail-facts').replaceChildren(
       ...facts([
         ['State', this.#gone ? 'ended' : d.cause ? h('span', {}, `${d.state}: `, swatch(d.cause), d.cause) : d.state],
-        ['Policy', d.policy],
+        ['Policy', h('span', { class: this.#policies.observes(d.policy) ? 'observes' : null }, ...this.#policies.marked(d.policy))],
         ['Address', d.address],
         ['Identity', d.identity ?? 'not known'],
         ['Age', duration(d.age_seconds)],
         ['Idle', duration(d.idle_seconds)],
+        ...(d.would_have.length ? [['Only observed', d.would_have.join(', ')]] : []),
       ]),
     );
     this.#drawFlows();
@@ -193,7 +197,8 @@ const forecasts = (d) =>
   (d?.next ?? []).map((f) => ({
     at: readingOf(d) + f.in_seconds * 1000,
     cause: f.cause,
-    text: f.action === 'end' ? `${f.rule}: ends it` : `${f.rule}: ${words(f.action)}`,
+    kind: f.mode === 'observe' ? 'would_have' : undefined,
+    text: `${f.rule}: ${f.mode === 'observe' ? would(f.action) : f.action === 'end' ? 'ends it' : words(f.action)}`,
     more: f.action === 'end' ? `${f.cause}${f.close_code ? `, code ${f.close_code}` : ''}` : '',
   }));
 
@@ -207,7 +212,7 @@ function told(e) {
     case 'limit_hit':
       return { kind: e.kind, text: `${e.limit}: limit hit` };
     case 'would_have':
-      return { kind: e.kind, text: `${e.limit}: would have been done` };
+      return { kind: e.kind, text: `${e.rule}: ${wouldHave(e.action)}`, cause: e.cause, more: e.cause };
     case 'ended':
       return { kind: e.kind, text: 'ended', cause: e.ending.cause, more: `${e.ending.cause}, by ${e.ending.side}` };
     default:
@@ -220,7 +225,7 @@ function joined(items) {
   const result = [];
   for (const item of items) {
     const last = result.at(-1);
-    if (last?.kind && last.kind === item.kind && !item.cause) {
+    if (last?.kind && last.kind === item.kind && !item.cause && item.kind !== 'would_have') {
       last.items = (last.items ?? 1) + 1;
       last.text = item.kind === 'subscribed' ? `subscribed to ${count(last.items)} topics` : `${words(item.kind)}, ${count(last.items)} times`;
     } else {

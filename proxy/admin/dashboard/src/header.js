@@ -11,7 +11,13 @@ export class Header {
   #problem = '';
   #started = 0;
   #skew = 0; // of wswarden's clock, in milliseconds
-  #policies = '';
+  #listed = '';
+  #policies;
+
+  // policies are Policies.
+  constructor(policies) {
+    this.#policies = policies;
+  }
 
   // sample takes a reading of the metrics and the Date of its answer.
   sample(sample, date) {
@@ -22,10 +28,11 @@ export class Header {
     const version = sample.first('wswarden_build_info')?.labels.version;
     say($('version'), version ?? '');
     const policies = [...new Set([...sample.of('wswarden_sessions_live')].map((s) => s.labels.policy))].sort();
-    if (policies.join('\n') !== this.#policies) {
-      this.#policies = policies.join('\n');
+    const options = policies.map((p) => this.#policies.described(p));
+    if (options.join('\n') !== this.#listed) {
+      this.#listed = options.join('\n');
       const chosen = $('policy').value;
-      $('policy').replaceChildren(h('option', { value: '' }, 'all'), ...policies.map((p) => h('option', { value: p }, p)));
+      $('policy').replaceChildren(h('option', { value: '' }, 'all'), ...policies.map((p, i) => h('option', { value: p }, options[i])));
       $('policy').value = policies.includes(chosen) ? chosen : '';
       if ($('policy').value !== chosen) $('policy').dispatchEvent(new Event('change'));
     }
@@ -50,7 +57,10 @@ export class Header {
   }
 
   #draw() {
-    const failing = Object.entries(this.#ready?.checks ?? {}).filter(([, said]) => said !== 'ok');
+    const { configuration = 'ok', ...checks } = this.#ready?.checks ?? {};
+    $('notice').hidden = configuration === 'ok';
+    if (configuration !== 'ok') say($('notice-text'), `The configuration before goes on: ${configuration}`);
+    const failing = Object.entries(checks).filter(([, said]) => said !== 'ok');
     const [state, text] = this.#problem
       ? ['bad', this.#problem]
       : this.#draining

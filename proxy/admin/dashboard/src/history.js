@@ -62,6 +62,8 @@ export class History {
       opened: total('wswarden_sessions_opened_total', { policy }),
       refused: total('wswarden_handshakes_refused_total', { policy }),
       ended: rates('wswarden_sessions_ended_total', ['cause'], { policy }),
+      wouldRefuse: total('wswarden_would_have_refused_total', { policy }),
+      wouldEnd: rates('wswarden_would_have_ended_total', ['cause'], { policy }),
       ...this.#quantiles(i, pingWindow, 'wswarden_ping_round_trip_seconds', { policy, side: 'client' }, 'ping'),
       ...this.#quantiles(i, pingWindow, 'wswarden_ping_round_trip_seconds', { policy, side: 'upstream' }, 'upstreamPing'),
       bytesUp: total('wswarden_bytes_total', { policy, direction: 'client_to_upstream' }),

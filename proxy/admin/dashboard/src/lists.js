@@ -2,7 +2,8 @@
 
 import { $, h, say } from './dom.js';
 import { swatch } from './detail.js';
-import { clock, count, date, duration } from './format.js';
+import { clock, count, date, duration, words } from './format.js';
+import { wouldHave } from './policies.js';
 
 const most = 100;
 
@@ -49,7 +50,7 @@ export class Lists {
     const lists = [
       ['ended', this.#ended, (e) => this.#endedRow(e)],
       ['done', this.#done, (e) => this.#limitRow(e)],
-      ['would-have', this.#wouldHave, (e) => this.#limitRow(e)],
+      ['would-have', this.#wouldHave, (e) => this.#wouldHaveRow(e)],
     ];
     for (const [id, events, row] of lists) {
       if ($(id).matches(':hover, :focus-within')) {
@@ -81,6 +82,10 @@ export class Lists {
 
   #limitRow(e) {
     return h('tr', {}, when(e), h('td', {}, e.limit), h('td', {}, this.#link(e, 8)));
+  }
+
+  #wouldHaveRow(e) {
+    return h('tr', {}, when(e), h('td', {}, e.rule), h('td', { title: wouldHave(e.action) }, e.cause ? swatch(e.cause) : null, e.cause ?? words(e.action)), h('td', {}, this.#link(e, 8)));
   }
 
   #link(e, digits = 16) {

@@ -12,6 +12,7 @@ import { Header, Login, themes } from './header.js';
 import { History } from './history.js';
 import { Lists } from './lists.js';
 import { Sample } from './metrics.js';
+import { Policies } from './policies.js';
 import { Rows } from './rows.js';
 import { Table } from './table.js';
 
@@ -21,7 +22,8 @@ const calmly = 5; // seconds from one picture to the next, for who prefers littl
 
 const history = new History();
 const journal = new Journal();
-const header = new Header();
+const policies = new Policies();
+const header = new Header(policies);
 const charts = new Charts($('charts'), history);
 
 const toast = (text) => say($('toast'), text);
@@ -35,7 +37,7 @@ const endMany = new EndMany((said) => {
   toast(said);
   rows.refresh();
 });
-const detail = new Detail(journal, {
+const detail = new Detail(journal, policies, {
   closed: () => {
     table.select(null);
     if (opener?.isConnected && !opener.matches('.row')) opener.focus();
@@ -56,7 +58,7 @@ const rows = new Rows(listed, (error) => {
   if (filter.wrong(error)) $('end-filtered').disabled = true;
   else say($('table-problem'), inWords(error));
 });
-const table = new Table($('sessions'), rows, {
+const table = new Table($('sessions'), rows, policies, {
   open,
   sort: (name) => {
     sort = name;
@@ -147,6 +149,7 @@ const tasks = [
     if (!calm.matches || drawn % calmly === 0) lists.draw();
   }),
   repeat(5 * secondBySecond, (signal) => header.readiness(signal)),
+  repeat(5 * secondBySecond, (signal) => policies.refresh(signal), locked),
   repeat(
     2 * secondBySecond,
     (signal) => (rows.asOf && tableSeen && !table.deep && !filter.isWrong ? rows.refresh(signal) : undefined),

@@ -29,6 +29,7 @@ const columns = [
 export class Table {
   #root;
   #rows;
+  #policies;
   #body;
   #heads = new Map();
   #elements = new Map(); // by session's id, or by index while it is not loaded
@@ -37,10 +38,11 @@ export class Table {
   #open;
   #pending = false;
 
-  // rows are Rows; open is called with a session's id, sort with an order.
-  constructor(root, rows, { open, sort }) {
+  // rows are Rows, policies Policies; open is called with a session's id, sort with an order.
+  constructor(root, rows, policies, { open, sort }) {
     this.#root = root;
     this.#rows = rows;
+    this.#policies = policies;
     this.#open = open;
     const head = h('div', { role: 'row', class: 'row head', 'aria-rowindex': 1 }, ...columns.map((c) => this.#head(c, sort)));
     this.#body = h('div', { role: 'rowgroup', class: 'rows' });
@@ -170,12 +172,14 @@ export class Table {
     element.setAttribute('aria-rowindex', index + 2);
     element.setAttribute('aria-selected', Boolean(session) && session.id === this.#selected);
     element.classList.toggle('absent', !session);
+    element.classList.toggle('observed', Boolean(session) && this.#policies.observes(session.policy));
     element.classList.toggle('odd', index % 2 === 1);
     columns.forEach((column, i) => {
       const text = session ? column.text(session) : i === 1 ? 'loading' : '';
+      const nodes = session && column.sort === 'policy' ? this.#policies.marked(text) : [text];
       const cell = element.children[i];
-      if (cell.textContent === text) return;
-      cell.textContent = text;
+      if (cell.textContent === nodes.map((n) => n.textContent ?? n).join('')) return;
+      cell.replaceChildren(...nodes);
       if (!column.number) cell.title = text;
     });
   }
