@@ -149,13 +149,16 @@ func TestReadmeConfiguration(t *testing.T) {
 	if err := os.WriteFile(token, []byte("0123456789abcdef\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	for name, value := range map[string]string{"APP_HOST": "127.0.0.1", "MAX_SESSIONS": "100", "IDLE": "10m"} {
+		t.Setenv(name, value)
+	}
 	var names []string
 	for i, rest := range strings.Split(string(text), "```yaml\n")[1:] {
 		example, _, _ := strings.Cut(rest, "```")
 		if !strings.Contains(example, "upstream:") {
 			example += "upstream: { url: http://127.0.0.1:5000 }\n"
 		}
-		example = strings.ReplaceAll(example, "/etc/wswarden/token", token)
+		example = strings.NewReplacer("/etc/wswarden/token", token, "/run/secrets/redis", token).Replace(example)
 		c, err := config.Parse(fmt.Sprintf("example %d", i+1), []byte(example))
 		if err != nil {
 			t.Error(err)
@@ -165,7 +168,7 @@ func TestReadmeConfiguration(t *testing.T) {
 			names = append(names, policy.Name+" "+policy.Dialect)
 		}
 	}
-	if want := []string{"passengers rac", "everybody-else ", "passengers ", "default ", "default chat", "default ", "default ", "default "}; !slices.Equal(names, want) {
+	if want := []string{"passengers rac", "everybody-else ", "passengers ", "default ", "default chat", "default ", "staff ", "passengers rac", "default ", "default ", "default "}; !slices.Equal(names, want) {
 		t.Errorf("policies and their dialects: %q, want %q", names, want)
 	}
 }
