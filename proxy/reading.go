@@ -103,7 +103,7 @@ const (
 	passing  stage = iota // all of it so far, or nothing, has been passed on
 	holding               // none of it has been passed on: more is needed to judge it
 	dropping              // none of it is passed on
-	unread                // it is passed on, and is too long to be read
+	unread                // it is passed on, and is not, or cannot be, read
 )
 
 // take handles the piece of a data message that is b[at:at+n]. It returns from

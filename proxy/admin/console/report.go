@@ -62,7 +62,7 @@ func policyLines(p *api.PolicyReport, when string, width int) (lines []line) {
 		say(faint, "  ", fmt.Sprintf("and %s more, of which nothing is known any more", thousands(p.Forgotten)))
 	}
 	if p.Since != nil {
-		say(plain, "  ", fmt.Sprintf("its rules are what they are since %s: these have judged %s", p.Since.Local().Format(time.TimeOnly), many(p.Judged, "session")))
+		say(plain, "  ", fmt.Sprintf("its rules are as they are since %s, and have judged %s", p.Since.Local().Format(time.TimeOnly), many(p.Judged, "session")))
 	}
 	var on, off []api.RuleReport
 	var never []string
