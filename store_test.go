@@ -258,7 +258,11 @@ func TestStoreTakeover(t *testing.T) {
 func TestStoreTakeoverOfOneThatStandsStill(t *testing.T) {
 	t.Parallel()
 	redis, upstream := startRedis(t), startUpstream(t)
-	replicas := startReplicas(t, upstream, shared("redis://"+redis.address, "deny", newestOne))
+	// Long enough for the second client to be refused before it is over, on a machine
+	// that has others to serve.
+	const lease = 2 * storeLease
+	text := strings.Replace(shared("redis://"+redis.address, "deny", newestOne), "lease: "+storeLease.String(), "lease: "+lease.String(), 1)
+	replicas := startReplicas(t, upstream, text)
 	first := replicas[0].visit("one", "first").want(http.StatusSwitchingProtocols)
 	replicas[0].signal(syscall.SIGSTOP)
 	stopped := time.Now()
@@ -273,7 +277,7 @@ func TestStoreTakeoverOfOneThatStandsStill(t *testing.T) {
 		}
 		return third.Conn != nil
 	})
-	t.Logf("the third client is in after %s and %d tries, with a lease of %s", since(stopped), tries, storeLease)
+	t.Logf("the third client is in after %s and %d tries, with a lease of %s", since(stopped), tries, lease)
 	if got := upstream.seen(); !slices.Equal(got, []string{"first: handshake", "third: handshake"}) {
 		t.Errorf("upstream saw %q", got)
 	}

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -34,7 +35,8 @@ type numberedLoad struct {
 	// Who waits, in the order in which it is over.
 	pausing, writing []*numberedClient
 
-	phase    atomic.Pointer[phase] // in which what is measured belongs
+	turn     sync.Mutex // held while what is measured is added to the phase
+	phase    *phase     // in which it belongs
 	stopping atomic.Bool
 	done     chan struct{} // closed when run has returned
 	err      error         // of run
@@ -66,7 +68,7 @@ type numberedClient struct {
 // newNumberedLoad opens the sessions, which have subscribed by then.
 func newNumberedLoad(ctx context.Context, address string, sessions int, kind func(int) (word string, topics int)) (*numberedLoad, error) {
 	l := &numberedLoad{clients: make([]*numberedClient, sessions), buffer: make([]byte, 64<<10), done: make(chan struct{})}
-	l.phase.Store(new(phase))
+	l.phase = new(phase)
 	var err error
 	if l.poller, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, err
@@ -125,7 +127,13 @@ func (n numbered) key() []byte {
 }
 
 // measure begins another phase and returns the one that has ended.
-func (l *numberedLoad) measure() *phase { return l.phase.Swap(new(phase)) }
+func (l *numberedLoad) measure() *phase {
+	l.turn.Lock()
+	defer l.turn.Unlock()
+	ended := l.phase
+	l.phase = new(phase)
+	return ended
+}
 
 // stop has run return once all that was sent is echoed.
 func (l *numberedLoad) stop() error {
@@ -146,14 +154,14 @@ func (l *numberedLoad) run(ctx context.Context) error {
 			return ctx.Err()
 		}
 		now := time.Now()
-		p := l.phase.Load()
+		l.turn.Lock()
 		for _, event := range events[:max(n, 0)] {
 			c := l.clients[event.Fd]
 			if c.fd < 0 {
 				continue
 			}
 			before := c.echoed
-			if err := c.receive(l.buffer, p); err != nil {
+			if err := c.receive(l.buffer, l.phase); err != nil {
 				l.lose(c, err)
 				continue
 			}
@@ -162,6 +170,7 @@ func (l *numberedLoad) run(ctx context.Context) error {
 				l.rest(c, now)
 			}
 		}
+		l.turn.Unlock()
 		for len(l.writing) > 0 && !l.writing[0].due.After(now) {
 			c := l.writing[0]
 			l.writing = l.writing[1:]
