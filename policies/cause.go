@@ -66,31 +66,34 @@ const (
 var causeTable = [causes]struct {
 	name             string
 	client, upstream uint16
+	rule             string // the key of the policy whose rule ends sessions so
 }{
-	NoCause:           {"", 0, 0},
-	ClientClose:       {"client_close", 0, 0},
-	UpstreamClose:     {"upstream_close", 0, 0},
-	ClientLost:        {"client_lost", CodeGoingAway, CodeGoingAway},
-	UpstreamLost:      {"upstream_lost", CodeBadGateway, CodeGoingAway},
-	HeartbeatTimeout:  {"heartbeat_timeout", CodeGoingAway, CodeGoingAway},
-	UpstreamTimeout:   {"upstream_timeout", CodeBadGateway, CodeGoingAway},
-	IdleTimeout:       {"idle", CodeGoingAway, CodeGoingAway},
-	NoFirstMessage:    {"first_message", CodeGoingAway, CodeGoingAway},
-	MaxAge:            {"max_age", CodeServiceRestart, CodeGoingAway},
-	Stalled:           {"stalled", CodePolicy, CodeGoingAway},
-	SubscriptionLimit: {"subscription_limit", CodePolicy, CodeGoingAway},
-	MessageRate:       {"message_rate", CodePolicy, CodeGoingAway},
-	MessageTooBig:     {"message_too_big", CodeTooBig, CodeGoingAway},
-	InvalidUTF8:       {"invalid_utf8", CodeInvalidPayload, CodeGoingAway},
-	ProtocolError:     {"protocol_error", CodeProtocolError, CodeGoingAway},
-	Superseded:        {"superseded", CodePolicy, CodeGoingAway},
-	ConnectionLimit:   {"connection_limit", CodePolicy, CodeGoingAway},
-	Killed:            {"killed", CodePolicy, CodeGoingAway},
-	Drain:             {"drain", CodeServiceRestart, CodeGoingAway},
+	NoCause:           {"", 0, 0, ""},
+	ClientClose:       {"client_close", 0, 0, ""},
+	UpstreamClose:     {"upstream_close", 0, 0, ""},
+	ClientLost:        {"client_lost", CodeGoingAway, CodeGoingAway, ""},
+	UpstreamLost:      {"upstream_lost", CodeBadGateway, CodeGoingAway, ""},
+	HeartbeatTimeout:  {"heartbeat_timeout", CodeGoingAway, CodeGoingAway, "heartbeat"},
+	UpstreamTimeout:   {"upstream_timeout", CodeBadGateway, CodeGoingAway, "upstream_heartbeat"},
+	IdleTimeout:       {"idle", CodeGoingAway, CodeGoingAway, "idle"},
+	NoFirstMessage:    {"first_message", CodeGoingAway, CodeGoingAway, "first_message"},
+	MaxAge:            {"max_age", CodeServiceRestart, CodeGoingAway, "lifetime"},
+	Stalled:           {"stalled", CodePolicy, CodeGoingAway, "stall"},
+	SubscriptionLimit: {"subscription_limit", CodePolicy, CodeGoingAway, ""},
+	MessageRate:       {"message_rate", CodePolicy, CodeGoingAway, ""},
+	MessageTooBig:     {"message_too_big", CodeTooBig, CodeGoingAway, ""},
+	InvalidUTF8:       {"invalid_utf8", CodeInvalidPayload, CodeGoingAway, ""},
+	ProtocolError:     {"protocol_error", CodeProtocolError, CodeGoingAway, ""},
+	Superseded:        {"superseded", CodePolicy, CodeGoingAway, ""},
+	ConnectionLimit:   {"connection_limit", CodePolicy, CodeGoingAway, ""},
+	Killed:            {"killed", CodePolicy, CodeGoingAway, ""},
+	Drain:             {"drain", CodeServiceRestart, CodeGoingAway, ""},
 }
 
 // String returns the cause's word as it stands in logs and metrics.
 func (c Cause) String() string { return causeTable[c].name }
+
+func (c Cause) rule() string { return causeTable[c].rule }
 
 // Codes returns the close codes for both sides; zero where a peer's own close
 // frame is passed on as it is.

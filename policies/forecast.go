@@ -37,8 +37,8 @@ func (p *Policy) Forecasts(f *Facts, now Moment) []Forecast {
 
 // answers returns what each rule says now, and in At when to ask it again.
 func (p *Policy) answers(f *Facts, now Moment) (all []Forecast) {
-	p.ask(f, now, func(rule string, v Verdict, next Moment) {
-		all = append(all, Forecast{rule, v, next})
+	p.ask(f, now, func(v Verdict, next Moment) {
+		all = append(all, Forecast{v.Rule(), v, next})
 	})
 	return all
 }

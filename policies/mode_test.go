@@ -10,8 +10,8 @@ import (
 // What a rule that only observes says is told once, and the others go on.
 func TestObservedVerdicts(t *testing.T) {
 	const second = time.Second
-	observed := func(action policies.Action, cause policies.Cause, rule string) policies.Verdict {
-		return policies.Verdict{Action: action, Cause: cause, Observe: true, Rule: rule}
+	observed := func(action policies.Action, cause policies.Cause) policies.Verdict {
+		return policies.Verdict{Action: action, Cause: cause, Observe: true}
 	}
 	p := policies.Policy{
 		Heartbeat: policies.Heartbeat{Interval: 10 * second, Timeout: 5 * second, Mode: policies.ModeObserve},
@@ -39,18 +39,19 @@ func TestObservedVerdicts(t *testing.T) {
 		now = next
 	}
 	want := []step{
-		{11 * second, observed(policies.PingClient, policies.NoCause, "heartbeat")},
-		{16 * second, observed(policies.End, policies.IdleTimeout, "idle")},
-		{21 * second, observed(policies.PingClient, policies.NoCause, "heartbeat")},
-		{31 * second, observed(policies.PingClient, policies.NoCause, "heartbeat")},
+		{11 * second, observed(policies.PingClient, policies.NoCause)},
+		{16 * second, observed(policies.End, policies.IdleTimeout)},
+		{21 * second, observed(policies.PingClient, policies.NoCause)},
+		{31 * second, observed(policies.PingClient, policies.NoCause)},
 		{36 * second, policies.Verdict{Action: policies.End, Cause: policies.MaxAge}},
 	}
 	if len(got) != len(want) {
 		t.Fatalf("got %+v", got)
 	}
+	rules := []string{"heartbeat", "idle", "heartbeat", "heartbeat", "lifetime"}
 	for i := range want {
-		if got[i] != want[i] {
-			t.Errorf("step %d: %+v, want %+v", i, got[i], want[i])
+		if got[i] != want[i] || got[i].verdict.Rule() != rules[i] {
+			t.Errorf("step %d: %+v of %s, want %+v of %s", i, got[i], got[i].verdict.Rule(), want[i], rules[i])
 		}
 	}
 
@@ -58,7 +59,7 @@ func TestObservedVerdicts(t *testing.T) {
 	f = policies.Facts{Opened: second, ClientPing: 2 * second}
 	p.Idle = policies.Idle{}
 	v, _ := p.Check(&f, 7*second)
-	if v != observed(policies.End, policies.HeartbeatTimeout, "heartbeat") {
+	if v != observed(policies.End, policies.HeartbeatTimeout) {
 		t.Errorf("%+v", v)
 	}
 	f.Spare(v, 7*second)

@@ -144,7 +144,19 @@ type Verdict struct {
 	Code    uint16 // with End: the close code for the client, 0 for the cause's own
 	Urgent  bool   // with End: waiting for the end of a message is of no use
 	Observe bool   // it is to be told, and not to be done
-	Rule    string // the key of the policy that sets it, with Observe
+}
+
+// Rule returns the key of the policy whose rule says so, such as upstream_heartbeat;
+// empty if none does.
+func (v Verdict) Rule() string {
+	switch v.Action {
+	case PingClient:
+		return HeartbeatTimeout.rule()
+	case PingUpstream:
+		return UpstreamTimeout.rule()
+	default:
+		return v.Cause.rule()
+	}
 }
 
 // Check asks every rule and returns the gravest verdict, and the earliest
@@ -154,17 +166,17 @@ func (p *Policy) Check(f *Facts, now Moment) (Verdict, Moment) { return p.ask(f,
 
 // ask is Check, and tells what each rule says unless tell is nil. No other place knows
 // all rules.
-func (p *Policy) ask(f *Facts, now Moment, tell func(rule string, v Verdict, next Moment)) (Verdict, Moment) {
+func (p *Policy) ask(f *Facts, now Moment, tell func(v Verdict, next Moment)) (Verdict, Moment) {
 	var verdict Verdict
 	next := Never
-	consider := func(rule string, mode Mode, v Verdict, at Moment) {
+	consider := func(mode Mode, v Verdict, at Moment) {
 		if v.Action != Nothing && p.Observes(mode) {
-			if v = (Verdict{Action: v.Action, Cause: v.Cause, Code: v.Code, Observe: true, Rule: rule}); f.Told.Has(v.Cause) {
+			if v = (Verdict{Action: v.Action, Cause: v.Cause, Code: v.Code, Observe: true}); f.Told.Has(v.Cause) {
 				v = Verdict{}
 			}
 		}
 		if tell != nil {
-			tell(rule, v, at)
+			tell(v, at)
 		}
 		if verdict.Action == End {
 			return
@@ -175,17 +187,17 @@ func (p *Policy) ask(f *Facts, now Moment, tell func(rule string, v Verdict, nex
 		next = Earlier(next, at)
 	}
 	v, at := p.Stall.Check(f, now)
-	consider("stall", p.Stall.Mode, v, at)
+	consider(p.Stall.Mode, v, at)
 	v, at = p.Heartbeat.Check(f, now)
-	consider("heartbeat", p.Heartbeat.Mode, v, at)
+	consider(p.Heartbeat.Mode, v, at)
 	v, at = p.UpstreamHeartbeat.Check(f, now)
-	consider("upstream_heartbeat", p.UpstreamHeartbeat.Mode, v, at)
+	consider(p.UpstreamHeartbeat.Mode, v, at)
 	v, at = p.FirstMessage.Check(f, now)
-	consider("first_message", p.FirstMessage.Mode, v, at)
+	consider(p.FirstMessage.Mode, v, at)
 	v, at = p.Idle.Check(f, now)
-	consider("idle", p.Idle.Mode, v, at)
+	consider(p.Idle.Mode, v, at)
 	v, at = p.Lifetime.Check(f, now)
-	consider("lifetime", p.Lifetime.Mode, v, at)
+	consider(p.Lifetime.Mode, v, at)
 	return verdict, next
 }
 

@@ -37,12 +37,12 @@ func (s *session) spare(v policies.Verdict) {
 	switch v.Action {
 	case policies.PingClient:
 		s.kind().wouldPing.client.Inc()
-		s.admission.tellWouldHave(v.Rule, actionPingClient, policies.NoCause)
+		s.admission.tellWouldHave(v.Rule(), actionPingClient, policies.NoCause)
 	case policies.PingUpstream:
 		s.kind().wouldPing.upstream.Inc()
-		s.admission.tellWouldHave(v.Rule, actionPingUpstream, policies.NoCause)
+		s.admission.tellWouldHave(v.Rule(), actionPingUpstream, policies.NoCause)
 	case policies.End:
-		s.wouldEnd(v.Rule, v.Cause)
+		s.wouldEnd(v.Rule(), v.Cause)
 	}
 }
 
