@@ -57,13 +57,13 @@ func (e *notAdmitted) Error() string { return e.why.Reason() }
 
 // admission asks a policy whether a client may have a session. It may wait for
 // another one's end. The error is a *notAdmitted.
-func (s *Server) admission(ctx *fasthttp.RequestCtx, k *kind, head *requestHead, wish *wish, from peer) (*admission, error) {
+func (s *Server) admission(ctx *fasthttp.RequestCtx, setup *setup, k *kind, head *requestHead, wish *wish, from peer) (*admission, error) {
 	p, refused := k.policy, &notAdmitted{kind: k}
 	a := &admission{
 		kind:   k,
 		worker: s.workers[s.next.Add(1)%uint32(len(s.workers))],
 		id:     rand.Uint64(),
-		client: head.clientAddress(from, s.setup().TrustedProxies),
+		client: head.clientAddress(from, setup.TrustedProxies),
 	}
 	// refuses reports whether it is over, for a reason that a rule of that mode has.
 	refuses := func(why policies.Refusal, mode policies.Mode) bool {

@@ -167,7 +167,7 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx) (*opening, error) {
 		offered:  wish.deflate && (wish.alone || !head.alone),
 		alone:    head.alone,
 	}
-	o.admission, err = s.admission(ctx, kind, &head, &wish, from)
+	o.admission, err = s.admission(ctx, setup, kind, &head, &wish, from)
 	o.admission.trace = s.trace(ctx, o.admission, from)
 	if err != nil {
 		return o, err
