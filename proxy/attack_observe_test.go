@@ -12,7 +12,7 @@ import (
 
 // observes is a policy that observes, and has peers little time.
 func observes() policies.Policy {
-	return policies.Policy{Mode: policies.ModeObserve, Dialect: "rac", Release: policies.Release{Grace: time.Millisecond}}
+	return policies.Policy{Mode: policies.ModeObserve, Dialect: "rac"}
 }
 
 // What follows a close frame passes as well.
