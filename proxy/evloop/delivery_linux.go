@@ -10,6 +10,9 @@ func (s *Socket) Outstanding() (bytes, acknowledged uint64) {
 		return 0, 0
 	}
 	queued, err := unix.IoctlGetInt(int(s.fd), unix.SIOCOUTQ)
+	if s.tls != nil {
+		queued += len(s.tls.carrier.out)
+	}
 	if err != nil || queued == 0 {
 		return 0, 0
 	}

@@ -32,6 +32,7 @@ type Loop struct {
 		closed  bool
 	}
 	read    []func() // the letters being read
+	records []byte   // memory for what a TLS connection writes
 	stopped bool
 	gone    bool
 }

@@ -49,7 +49,7 @@ func TestDetach(t *testing.T) {
 		fd, peer := unixPair(t)
 		p := settled(t, l, fd)
 		p.Again()
-		got, err := p.Detach()
+		got, _, err := p.Detach()
 		if got != fd || err != nil || p.Open() {
 			t.Fatalf("descriptor %d, %v, open %v; want %d", got, err, p.Open(), fd)
 		}

@@ -90,6 +90,22 @@ func (p *epoll) wait(until time.Duration) (ready []*Socket, woken bool, err erro
 	if err := p.poll(until); err != nil {
 		return nil, false, err
 	}
+	// All that is ready belongs to this turn, however much it is: timers that expire at
+	// its end judge by what has arrived.
+	for most := len(p.sockets)/len(p.events) + 1; ; most-- {
+		woken = p.note() || woken
+		if p.n < len(p.events) || most == 0 {
+			return p.ready, woken, nil
+		}
+		if p.found(0); p.err != nil {
+			return nil, false, p.err
+		}
+	}
+}
+
+// note adds the sockets of events to those that are ready, and reports whether the loop
+// was woken, too.
+func (p *epoll) note() (woken bool) {
 	for _, event := range p.events[:p.n] {
 		if event.Fd == int32(p.eventfd) {
 			woken = true
@@ -111,7 +127,7 @@ func (p *epoll) wait(until time.Duration) (ready []*Socket, woken bool, err erro
 		s.writable = s.writable || s.broken || event.Events&unix.EPOLLOUT != 0
 		p.ready = append(p.ready, s)
 	}
-	return p.ready, woken, nil
+	return woken
 }
 
 // poll fills in events, and waits for some if it has to.
@@ -131,8 +147,8 @@ func (p *epoll) poll(until time.Duration) error {
 		p.until = until
 	}
 	if err := p.raw.Read(p.ask); errors.Is(err, os.ErrDeadlineExceeded) {
-		p.n = 0
-		return nil
+		p.found(0) // what has arrived by now comes before the timers
+		return p.err
 	} else if err != nil {
 		return err
 	}

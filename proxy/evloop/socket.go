@@ -21,6 +21,8 @@ type Socket struct {
 	writable bool // there may be room to write
 	hangup   bool // nothing will follow what is there to be read
 	broken   bool // both directions are gone
+
+	tls *TLS // what passes is encrypted; nil: it is not
 }
 
 // Handler is told when its socket may be ready for something new.
@@ -65,20 +67,27 @@ func (s *Socket) Move(to *Socket, handler Handler) {
 	*to = *s
 	to.handler, to.queued = handler, false
 	s.open = false
+	if to.tls != nil {
+		to.tls.carrier.socket = to
+	}
 	s.loop.poller.replace(s, to)
 	if to.readable {
 		to.Again()
 	}
 }
 
-// Detach gives the descriptor to the caller; s is no longer open.
-func (s *Socket) Detach() (fd int, err error) {
+// Detach gives the descriptor to the caller, and what its bytes pass, if that is
+// encrypted; s is no longer open.
+func (s *Socket) Detach() (fd int, t *TLS, err error) {
 	err = s.loop.poller.release(s)
 	s.open = false
-	return int(s.fd), err
+	return int(s.fd), s.tls, err
 }
 
 func (s *Socket) dispatch() {
+	if s.open && s.tls != nil && s.writable {
+		_ = s.tls.flush() // an error is seen again
+	}
 	if s.open {
 		s.handler.Ready()
 	}
@@ -109,9 +118,18 @@ func (s *Socket) Broken() bool { return s.broken }
 // Read reads what has arrived, at most len(p) bytes. It returns 0 and no error
 // when nothing has, and io.EOF when nothing will.
 func (s *Socket) Read(p []byte) (int, error) {
-	if !s.open {
+	switch {
+	case !s.open:
 		return 0, net.ErrClosed
+	case s.tls != nil:
+		return s.tls.read(p)
+	default:
+		return s.receive(p)
 	}
+}
+
+// receive reads from the descriptor.
+func (s *Socket) receive(p []byte) (int, error) {
 	n, errno := receive(int(s.fd), p)
 	switch {
 	case errno == unix.EAGAIN:
@@ -134,9 +152,18 @@ func (s *Socket) Read(p []byte) (int, error) {
 // Write writes as much of p as there is room for. It returns less than len(p)
 // and no error when there is no more room for now.
 func (s *Socket) Write(p []byte) (int, error) {
-	if !s.open { // its descriptor may be somebody else's by now
+	switch {
+	case !s.open: // its descriptor may be somebody else's by now
 		return 0, net.ErrClosed
+	case s.tls != nil:
+		return s.tls.write(p)
+	default:
+		return s.send(p)
 	}
+}
+
+// send writes to the descriptor.
+func (s *Socket) send(p []byte) (int, error) {
 	n, errno := send(int(s.fd), p)
 	switch {
 	case errno == unix.EAGAIN:
@@ -161,19 +188,24 @@ func (s *Socket) Control(set func(fd int) error) error {
 
 // CloseWrite tells the peer that nothing more will be written.
 func (s *Socket) CloseWrite() error {
-	if !s.open {
+	switch {
+	case !s.open:
 		return net.ErrClosed
+	case s.tls != nil:
+		return s.tls.closeWrite()
+	default:
+		return unix.Shutdown(int(s.fd), unix.SHUT_WR)
 	}
-	return unix.Shutdown(int(s.fd), unix.SHUT_WR)
 }
 
-// Close closes the connection. What was written is still delivered.
+// Close closes the connection. What was written is still delivered, unless it is Pending.
 func (s *Socket) Close() {
 	if !s.open {
 		return
 	}
 	s.loop.poller.remove(s)
 	s.open = false
+	s.tls = nil
 	closeDescriptor(int(s.fd))
 }
 

@@ -226,3 +226,29 @@ func (e *echo) Ready() {
 		e.Again()
 	}
 }
+
+// A timer that is due judges by all that has arrived, however many sockets that is.
+func TestTimersComeBehindAllSockets(t *testing.T) {
+	onBoth(t, func(t *testing.T, l *Loop) {
+		const sockets = 700 // more than a poller tells of at once
+		behind := 0
+		var all []*probe
+		for range sockets {
+			fd, peer := unixPair(t)
+			p := settled(t, l, fd)
+			write(t, peer, "x")
+			all = append(all, p)
+		}
+		l.Set(&newAlarm(func() {
+			for _, p := range all {
+				if p.calls == 0 {
+					behind++
+				}
+			}
+		}).Timer, l.Now())
+		turn(t, l)
+		if behind > 0 {
+			t.Errorf("%d of %d sockets had not been served when the timer expired", behind, sockets)
+		}
+	})
+}
