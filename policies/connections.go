@@ -31,12 +31,18 @@ func (c *Connections) Limited() bool {
 type Identity struct {
 	// From is where it is found. Empty: nowhere.
 	From IdentitySource `mapstructure:"from"`
-	// Name of the query parameter, the header or the cookie.
+	// Name of the query parameter, the header or the cookie; of a certificate, which
+	// part of it: one of CertificateParts.
 	Name string `mapstructure:"name"`
 	// Required refuses handshakes without one. It needs an identity that the
 	// handshake has.
 	Required bool `mapstructure:"required"`
 }
+
+// CertificateParts are what an identity from a certificate may be: the whole subject as
+// RFC 2253 writes it, the common name in it, or the first of the alternative names of a
+// kind.
+var CertificateParts = []string{"subject", "common_name", "dns", "email", "uri"}
 
 // IdentitySource is where an identity is found.
 type IdentitySource string
@@ -48,6 +54,8 @@ const (
 	FromHeader IdentitySource = "header"
 	// FromCookie: in a cookie of the handshake (RFC 6265 §4.2).
 	FromCookie IdentitySource = "cookie"
+	// FromCertificate: in the certificate that a client of a listener with TLS has shown.
+	FromCertificate IdentitySource = "certificate"
 	// FromMessage: in a message of the client, as the dialect's identify spells it.
 	FromMessage IdentitySource = "message"
 )

@@ -1,6 +1,7 @@
 package policies_test
 
 import (
+	"net/http"
 	"slices"
 	"testing"
 
@@ -31,7 +32,7 @@ func TestMatchPath(t *testing.T) {
 	for _, tt := range tests {
 		for want, paths := range map[bool][]string{true: tt.fits, false: tt.not} {
 			for _, path := range paths {
-				if got := (policies.Match{Path: tt.pattern}).Fits("any", path, ""); got != want {
+				if got := selects(policies.Match{Path: tt.pattern}, "any", path, ""); got != want {
 					t.Errorf("pattern %q, path %q: %v, want %v", tt.pattern, path, got, want)
 				}
 			}
@@ -57,7 +58,7 @@ func TestMatchHost(t *testing.T) {
 	for _, tt := range tests {
 		for want, hosts := range map[bool][]string{true: tt.fits, false: tt.not} {
 			for _, host := range hosts {
-				if got := (policies.Match{Host: tt.hosts}).Fits(host, "/", ""); got != want {
+				if got := selects(policies.Match{Host: tt.hosts}, host, "/", ""); got != want {
 					t.Errorf("hosts %q, host %q: %v, want %v", tt.hosts, host, got, want)
 				}
 			}
@@ -81,12 +82,79 @@ func TestMatchOrigin(t *testing.T) {
 	for _, tt := range tests {
 		for want, origins := range map[bool][]string{true: tt.fits, false: tt.not} {
 			for _, origin := range origins {
-				if got := (policies.Match{Origin: tt.origins}).Fits("a.org", "/", origin); got != want {
+				if got := selects(policies.Match{Origin: tt.origins}, "a.org", "/", origin); got != want {
 					t.Errorf("origins %q, origin %q: %v, want %v", tt.origins, origin, got, want)
 				}
 			}
 		}
 	}
+}
+
+func TestMatchSubprotocol(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		patterns  []string
+		fits, not [][]string // what clients ask for
+	}{
+		{nil, [][]string{nil, {"chat"}}, nil},
+		{[]string{"chat"}, [][]string{{"chat"}, {"other", "chat"}}, [][]string{nil, {"Chat"}, {"chat2"}, {"other"}}},
+		{[]string{"graphql-*", "a"}, [][]string{{"graphql-ws"}, {"graphql-"}, {"a"}, {"b", "graphql-transport-ws"}}, [][]string{nil, {"graphql"}, {"b"}}},
+		{[]string{"*"}, [][]string{{"chat"}}, [][]string{nil}},
+	}
+	for _, tt := range tests {
+		m := policies.Match{Subprotocol: tt.patterns}
+		for want, asked := range map[bool][][]string{true: tt.fits, false: tt.not} {
+			for _, names := range asked {
+				if got := m.Fits(&policies.Request{Subprotocols: names}); got != want {
+					t.Errorf("patterns %q, client %q: %v, want %v", tt.patterns, names, got, want)
+				}
+			}
+		}
+	}
+}
+
+func TestMatchHeader(t *testing.T) {
+	t.Parallel()
+	type header = policies.HeaderMatch
+	tests := []struct {
+		headers   []header
+		fits, not []http.Header
+	}{
+		{nil, []http.Header{nil, {"X-A": {"a"}}}, nil},
+		{[]header{{Name: "x-a"}}, []http.Header{{"X-A": {"a"}}, {"X-A": {""}}}, []http.Header{nil, {"X-B": {"a"}}}},
+		{[]header{{Name: "X-A", Value: "a*"}}, []http.Header{{"X-A": {"a"}}, {"X-A": {"b", "ab"}}}, []http.Header{nil, {"X-A": {"A"}}, {"X-A": {"ba"}}, {"X-A": {}}}},
+		{[]header{{Name: "X-A", Value: "*"}}, []http.Header{{"X-A": {"a"}}, {"X-A": {""}}}, []http.Header{nil}},
+		{[]header{{Name: "X-A", Value: "a"}, {Name: "X-B"}}, []http.Header{{"X-A": {"a"}, "X-B": {"b"}}}, []http.Header{{"X-A": {"a"}}, {"X-B": {"b"}}, {"X-A": {"b"}, "X-B": {"a"}}}},
+		{[]header{{Name: "X-A", Value: "a*"}, {Name: "X-A", Value: "*b"}}, []http.Header{{"X-A": {"ab"}}, {"X-A": {"a", "b"}}}, []http.Header{{"X-A": {"a"}}}},
+	}
+	for _, tt := range tests {
+		m := policies.Match{Header: tt.headers}
+		for want, all := range map[bool][]http.Header{true: tt.fits, false: tt.not} {
+			for _, h := range all {
+				if got := m.Fits(&policies.Request{Header: h.Values}); got != want {
+					t.Errorf("%v, headers %v: %v, want %v", tt.headers, h, got, want)
+				}
+			}
+		}
+	}
+}
+
+func TestMatchListener(t *testing.T) {
+	t.Parallel()
+	m := policies.Match{Listener: []string{"front", "127.0.0.1:8080"}}
+	for name, want := range map[string]bool{"front": true, "127.0.0.1:8080": true, "Front": false, "back": false, "": false} {
+		if got := m.Fits(&policies.Request{Listener: name}); got != want {
+			t.Errorf("by %q: %v, want %v", name, got, want)
+		}
+	}
+	if !new(policies.Match).Fits(new(policies.Request)) {
+		t.Error("a match without listeners does not fit")
+	}
+}
+
+// selects reports whether a match fits a request that says no more than this.
+func selects(m policies.Match, host, path, origin string) bool {
+	return m.Fits(&policies.Request{Host: host, Path: path, Origin: origin, Header: func(string) []string { return nil }})
 }
 
 // All parts that are present must fit.
@@ -102,7 +170,7 @@ func TestMatchAll(t *testing.T) {
 		{"g", "/a", "http://o", false},
 		{"h", "/a", "http://p", false},
 	} {
-		if got := m.Fits(tt.host, tt.path, tt.origin); got != tt.want {
+		if got := selects(m, tt.host, tt.path, tt.origin); got != tt.want {
 			t.Errorf("%s%s from %s: %v, want %v", tt.host, tt.path, tt.origin, got, tt.want)
 		}
 	}
@@ -122,11 +190,16 @@ func TestMatchMisfits(t *testing.T) {
 		{"h", "/a", "", []string{"origin"}},
 		{"g", "/b", "null", []string{"path", "host", "origin"}},
 	} {
-		if got := m.Misfits(tt.host, tt.path, tt.origin); !slices.Equal(got, tt.want) {
+		if got := m.Misfits(&policies.Request{Host: tt.host, Path: tt.path, Origin: tt.origin}); !slices.Equal(got, tt.want) {
 			t.Errorf("%s%s from %s: %q, want %q", tt.host, tt.path, tt.origin, got, tt.want)
 		}
 	}
-	if got := (policies.Match{}).Misfits("", "", ""); got != nil {
+	m = policies.Match{Subprotocol: []string{"s"}, Header: []policies.HeaderMatch{{Name: "h"}}, Listener: []string{"l"}}
+	r := policies.Request{Header: func(string) []string { return nil }}
+	if got, want := m.Misfits(&r), []string{"subprotocol", "header", "listener"}; !slices.Equal(got, want) {
+		t.Errorf("nothing said: %q, want %q", got, want)
+	}
+	if got := new(policies.Match).Misfits(new(policies.Request)); got != nil {
 		t.Errorf("a match without parts: %q", got)
 	}
 }
@@ -138,6 +211,14 @@ func TestMatchCovers(t *testing.T) {
 	path := func(p string) match { return match{Path: p} }
 	host := func(h ...string) match { return match{Host: h} }
 	origin := func(o ...string) match { return match{Origin: o} }
+	protocol := func(s ...string) match { return match{Subprotocol: s} }
+	listener := func(l ...string) match { return match{Listener: l} }
+	header := func(namesAndValues ...string) (m match) {
+		for pair := range slices.Chunk(namesAndValues, 2) {
+			m.Header = append(m.Header, policies.HeaderMatch{Name: pair[0], Value: pair[1]})
+		}
+		return m
+	}
 	for _, tt := range []struct {
 		first    match
 		covers   []match
@@ -160,11 +241,21 @@ func TestMatchCovers(t *testing.T) {
 		{origin("a.org"), []match{origin("a.org"), origin("A.org"), origin("https://a.org")}, []match{origin("https://a.org:8443"), origin("b.org"), origin("*.a.org")}},
 		{origin("https://*.a.org"), []match{origin("https://x.a.org"), origin("https://*.a.org")}, []match{origin("http://x.a.org"), origin("https://a.org"), origin("*.a.org"), origin("x.a.org")}},
 
+		{protocol("a*", "b"), []match{protocol("a*"), protocol("ab", "b"), protocol("a*c"), {Path: "/a", Subprotocol: []string{"b"}}}, []match{{}, protocol("*"), protocol("a", "c"), protocol("B")}},
+		{protocol("*"), []match{protocol("*"), protocol("a", "b*")}, []match{{}}},
+
+		{header("X-A", ""), []match{header("x-a", ""), header("X-A", "a"), header("X-B", "", "X-A", "*")}, []match{{}, header("X-B", "")}},
+		{header("X-A", "a*"), []match{header("X-A", "a*"), header("X-A", "ab"), header("X-A", "b", "X-A", "a")}, []match{header("X-A", ""), header("X-A", "*"), header("X-A", "A"), header("X-B", "a")}},
+		{header("X-A", "*"), []match{header("X-A", ""), header("X-A", "a")}, []match{{}}},
+		{header("X-A", "", "X-B", "b"), []match{header("X-B", "b", "X-A", "")}, []match{header("X-A", ""), header("X-B", "b")}},
+
+		{listener("a", "b"), []match{listener("b"), listener("b", "a")}, []match{{}, listener("c"), listener("a", "c"), listener("A")}},
+
 		{match{Path: "/a", Host: []string{"h"}}, []match{{Path: "/a", Host: []string{"h"}, Origin: []string{"o"}}}, []match{path("/a"), host("h")}},
 	} {
 		for want, others := range map[bool][]match{true: tt.covers, false: tt.leavesTo} {
 			for _, other := range others {
-				if got := tt.first.Covers(other); got != want {
+				if got := tt.first.Covers(&other); got != want {
 					t.Errorf("%+v covers %+v: %v, want %v", tt.first, other, got, want)
 				}
 			}
@@ -196,9 +287,9 @@ func TestMatchCoversAsItFits(t *testing.T) {
 		for _, b := range patterns {
 			first, second := policies.Match{Path: a}, policies.Match{Path: b}
 			left := slices.IndexFunc(paths, func(path string) bool {
-				return second.Fits("h", path, "") && !first.Fits("h", path, "")
+				return selects(second, "h", path, "") && !selects(first, "h", path, "")
 			})
-			switch covers := first.Covers(second); {
+			switch covers := first.Covers(&second); {
 			case covers && left >= 0:
 				t.Errorf("%q covers %q, but does not fit %q", a, b, paths[left])
 			case !covers && left < 0:
