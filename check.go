@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -21,6 +22,7 @@ type checker struct {
 	print            bool
 	request, client  string // to explain, and where it comes from
 	headers          []string
+	listener         string // by which it comes; empty: the only one that there is
 
 	notes io.Writer // for what is no error
 }
@@ -66,6 +68,7 @@ Exit code 0: all is well. 1: something is wrong with a configuration.`,
 	flags.StringVar(&c.request, "explain", "", "tell which policy a handshake such as `'GET /path'` would meet, and why")
 	flags.StringArrayVarP(&c.headers, "header", "H", nil, "`'Name: value'` of that handshake; may be repeated")
 	flags.StringVar(&c.client, "from", "127.0.0.1", "`ADDRESS` from which that handshake comes")
+	flags.StringVar(&c.listener, "listener", "", "`NAME` of the listener by which that handshake comes, where there are several")
 	flags.StringVar(&c.upstream, "upstream", "", "URL of the server to stand in front of, instead of a file")
 	flags.StringVar(&c.listen, "listen", "", "address to listen on, beside --upstream")
 	flags.SortFlags = false
@@ -84,6 +87,8 @@ func (c *checker) usage(files []string) error {
 		return errors.New("--print and --explain are for one FILE or DIR")
 	case len(c.headers) > 0 && c.request == "":
 		return errors.New("-H is for --explain")
+	case c.listener != "" && c.request == "":
+		return errors.New("--listener is for --explain")
 	}
 	return nil
 }
@@ -93,20 +98,19 @@ func (c *checker) run(w io.Writer, files []string, head []byte, client netip.Add
 	if len(files) == 0 {
 		return c.tell(w, "flags", config.Source{Upstream: c.upstream, Listen: c.listen}, head, client)
 	}
+	if len(files) == 1 {
+		return c.tell(w, files[0], config.Source{Path: files[0]}, head, client)
+	}
 	wrong := 0
 	for _, file := range files {
 		if err := c.tell(w, file, config.Source{Path: file}, head, client); err != nil {
 			wrong++
 		}
 	}
-	switch {
-	case wrong == 0:
-		return nil
-	case len(files) == 1:
-		return errWrong
-	default:
+	if wrong > 0 {
 		return fmt.Errorf("%d of %d configurations cannot be used", wrong, len(files))
 	}
+	return nil
 }
 
 var errWrong = errors.New("the configuration cannot be used")
@@ -126,12 +130,29 @@ func (c *checker) tell(w io.Writer, name string, source config.Source, head []by
 	case c.print:
 		return config.Print(w, loaded.Config, loaded.Places)
 	case head != nil:
-		_, err := io.WriteString(w, explain(loaded, proxy.Expect(loaded.Config, head, client)))
+		listener, err := c.cameBy(loaded.Listeners)
+		if err != nil {
+			return err
+		}
+		_, err = io.WriteString(w, explain(loaded, proxy.Expect(loaded.Config, head, client, listener)))
 		return err
 	default:
 		_, err := fmt.Fprintf(w, "%s: ok, %s\n", name, plural(len(loaded.Policies), "policy", "policies"))
 		return err
 	}
+}
+
+// cameBy returns the name of the listener that the handshake comes by; empty if nobody
+// can tell.
+func (c *checker) cameBy(listeners []config.Listener) (string, error) {
+	named := func(l config.Listener) bool { return l.Known() == c.listener }
+	switch {
+	case c.listener != "" && !slices.ContainsFunc(listeners, named):
+		return "", fmt.Errorf("--listener %s names none; give the name of a listener or, of one without, its address, as --print shows them", c.listener)
+	case c.listener == "" && len(listeners) == 1:
+		return listeners[0].Known(), nil
+	}
+	return c.listener, nil
 }
 
 func plural(n int, one, many string) string {
@@ -191,7 +212,7 @@ func explain(c *config.Loaded, e proxy.Expected) string {
 				b.WriteString(name + "selects it\n" + demands(p, shown, e))
 				break
 			}
-			b.WriteString(name + misfits(p.Match, shown.section("match"), e) + "\n")
+			b.WriteString(name + misfits(&p.Match, shown.section("match"), e) + "\n")
 		}
 	}
 	if e.Status != 0 {
@@ -224,17 +245,42 @@ func (s settings) text(key string) string {
 }
 
 // misfits says what keeps a policy from selecting a handshake.
-func misfits(m policies.Match, shown settings, e proxy.Expected) string {
-	parts := map[string]string{"path": e.Path, "host": e.Host, "origin": e.Origin}
+func misfits(m *policies.Match, shown settings, e proxy.Expected) string {
+	parts := map[string]string{
+		"path": e.Path, "host": e.Host, "origin": e.Origin,
+		"subprotocol": strings.Join(e.Subprotocols, ", "), "listener": e.Listener,
+	}
 	var why []string
-	for _, key := range m.Misfits(e.Host, e.Path, e.Origin) {
-		if got := parts[key]; got == "" {
-			why = append(why, fmt.Sprintf("it has no %s, and match.%s is %s", key, key, shown.text(key)))
-		} else {
+	for _, key := range m.Misfits(&e.Request) {
+		switch got := parts[key]; {
+		case key == "header":
+			why = append(why, missedHeaders(m.Header, shown["header"].([]any), e)...)
+		case got != "":
 			why = append(why, fmt.Sprintf("%s does not fit match.%s, %s", got, key, shown.text(key)))
+		case key == "listener":
+			why = append(why, fmt.Sprintf("no --listener is given, and match.listener is %s", shown.text(key)))
+		default:
+			why = append(why, fmt.Sprintf("it has no %s, and match.%s is %s", key, key, shown.text(key)))
 		}
 	}
 	return strings.Join(why, "; ")
+}
+
+// missedHeaders says which headers do not fit.
+func missedHeaders(headers []policies.HeaderMatch, shown []any, e proxy.Expected) (why []string) {
+	for i, h := range headers {
+		if (&policies.Match{Header: headers[i : i+1]}).Fits(&e.Request) {
+			continue
+		}
+		wanted := settings(shown[i].(map[string]any))
+		name, got := wanted.text("name"), strings.Join(e.Header(h.Name), ", ")
+		if got == "" {
+			why = append(why, fmt.Sprintf("it has no header %s, which match.header asks for", name))
+		} else {
+			why = append(why, fmt.Sprintf("its %s, %s, does not fit match.header, %s", name, got, wanted.text("value")))
+		}
+	}
+	return why
 }
 
 // demands says what a policy asks of a handshake that it selects.
@@ -261,6 +307,8 @@ func demands(p *policies.Policy, shown settings, e proxy.Expected) string {
 		identity = "none is looked for"
 	case id.From == policies.FromMessage:
 		identity = "comes in a message, if at all"
+	case id.From == policies.FromCertificate:
+		identity = fmt.Sprintf("comes with the client's certificate, if at all: its %s", identities.text("name"))
 	case e.IdentityDoubtful:
 		identity = fmt.Sprintf("in doubt: %s could be read in two ways", where) + onlyObserved(p, p.Connections.Mode)
 	case e.Identity != "":

@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,17 +66,19 @@ func TestCheck(t *testing.T) {
 			"none.yaml: cannot be read: no such file or directory; let it be a file that wswarden may read, or name another\none.yaml: ok, 1 policy\n",
 			"wswarden: 1 of 2 configurations cannot be used\n"},
 		"wrong flags": {[]string{"--upstream", "a"}, 1,
-			"--upstream: upstream.url: a is not an http:// URL, and no other is supported; write one such as http://127.0.0.1:5000\n",
+			"--upstream: upstream.url: a is not an http:// or https:// URL, nor unix: and a path; write one such as http://127.0.0.1:5000\n",
 			"wswarden: the configuration cannot be used\n"},
 
-		"nothing":           {nil, 2, "", "wswarden: nothing to check: name a FILE or DIR, or give --upstream URL\n"},
-		"both":              {[]string{"one.yaml", "--upstream", "http://a"}, 2, "", "wswarden: FILE excludes --upstream and --listen: say these in the file, as upstream.url and listeners\n"},
-		"print of several":  {[]string{"one.yaml", "two.yaml", "--print"}, 2, "", "wswarden: --print and --explain are for one FILE or DIR\n"},
-		"print and explain": {[]string{"one.yaml", "--print", "--explain", "GET /"}, 2, "", "wswarden: --print excludes --explain: ask one by one\n"},
-		"header of nothing": {[]string{"one.yaml", "-H", "a: b"}, 2, "", "wswarden: -H is for --explain\n"},
-		"not a request":     {[]string{"one.yaml", "--explain", "/chat"}, 2, "", "wswarden: --explain \"/chat\" is not a request; write one such as 'GET /path'\n"},
-		"not a header":      {[]string{"one.yaml", "--explain", "GET /", "-H", "a"}, 2, "", "wswarden: -H \"a\" is not a header; write one such as 'Origin: https://example.com'\n"},
-		"not an address":    {[]string{"one.yaml", "--explain", "GET /", "--from", "a"}, 2, "", "wswarden: --from a is not an address; write one such as 10.1.2.3\n"},
+		"nothing":             {nil, 2, "", "wswarden: nothing to check: name a FILE or DIR, or give --upstream URL\n"},
+		"both":                {[]string{"one.yaml", "--upstream", "http://a"}, 2, "", "wswarden: FILE excludes --upstream and --listen: say these in the file, as upstream.url and listeners\n"},
+		"print of several":    {[]string{"one.yaml", "two.yaml", "--print"}, 2, "", "wswarden: --print and --explain are for one FILE or DIR\n"},
+		"print and explain":   {[]string{"one.yaml", "--print", "--explain", "GET /"}, 2, "", "wswarden: --print excludes --explain: ask one by one\n"},
+		"header of nothing":   {[]string{"one.yaml", "-H", "a: b"}, 2, "", "wswarden: -H is for --explain\n"},
+		"listener of nothing": {[]string{"one.yaml", "--listener", "a"}, 2, "", "wswarden: --listener is for --explain\n"},
+		"no such listener":    {[]string{"one.yaml", "--explain", "GET /", "--listener", "a"}, 1, "", "wswarden: --listener a names none; give the name of a listener or, of one without, its address, as --print shows them\n"},
+		"not a request":       {[]string{"one.yaml", "--explain", "/chat"}, 2, "", "wswarden: --explain \"/chat\" is not a request; write one such as 'GET /path'\n"},
+		"not a header":        {[]string{"one.yaml", "--explain", "GET /", "-H", "a"}, 2, "", "wswarden: -H \"a\" is not a header; write one such as 'Origin: https://example.com'\n"},
+		"not an address":      {[]string{"one.yaml", "--explain", "GET /", "--from", "a"}, 2, "", "wswarden: --from a is not an address; write one such as 10.1.2.3\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, stdout, stderr := checked(t, files, append([]string{"check"}, tt.args...)...)
@@ -216,6 +221,83 @@ answer: 400, handshake with another method than GET
 				t.Errorf("%d, %s, got\n%s\nwant\n%s", code, stderr, stdout, tt.want)
 			}
 		})
+	}
+}
+
+// What a policy asks of the listener, the subprotocol and other headers.
+func TestCheckExplainEdges(t *testing.T) {
+	t.Setenv("CHECK_SECRET", "secret")
+	const file = checkUpstream + `listeners: [{ address: "unix:w.sock", name: front }, { address: "127.0.0.1:8080" }]
+policies:
+  - match: { listener: [front], subprotocol: ["graphql-*", chat] }
+  - match: { header: [{ name: X-Portal, value: "${CHECK_SECRET}" }, { name: X-Kind }], listener: ["127.0.0.1:8080"] }
+  - match: { header: [{ name: "X-${CHECK_SECRET}" }] }
+  - match: { path: /rest }
+`
+	for name, tt := range map[string]struct {
+		args []string
+		want string
+	}{
+		"all of it": {[]string{"--listener", "front", "-H", "Sec-WebSocket-Protocol: a, graphql-ws"}, `handshake: path /, host localhost, no origin
+policies[0] policy-1 (w.yaml:4): selects it
+  origin: none, so nothing is asked of it
+  identity: none is looked for
+answer: upstream's, if the policy's rates and limits allow it
+`},
+		"nothing": {[]string{"-H", "X-Portal: a", "-H", "X-Portal: b"}, `handshake: path /, host localhost, no origin
+policies[0] policy-1 (w.yaml:4): it has no subprotocol, and match.subprotocol is graphql-*, chat; no --listener is given, and match.listener is front
+policies[1] policy-2 (w.yaml:5): its X-Portal, a, b, does not fit match.header, ${CHECK_SECRET}; it has no header X-Kind, which match.header asks for; no --listener is given, and match.listener is 127.0.0.1:8080
+policies[2] policy-3 (w.yaml:6): it has no header X-${CHECK_SECRET}, which match.header asks for
+policies[3] policy-4 (w.yaml:7): / does not fit match.path, /rest
+answer: 404, no policy for this WebSocket
+`},
+		"other": {[]string{"--listener", "127.0.0.1:8080", "-H", "X-Secret:", "-H", "Sec-WebSocket-Protocol: a, b"}, `handshake: path /, host localhost, no origin
+policies[0] policy-1 (w.yaml:4): a, b does not fit match.subprotocol, graphql-*, chat; 127.0.0.1:8080 does not fit match.listener, front
+policies[1] policy-2 (w.yaml:5): it has no header X-Portal, which match.header asks for; it has no header X-Kind, which match.header asks for
+policies[2] policy-3 (w.yaml:6): selects it
+  origin: none, so nothing is asked of it
+  identity: none is looked for
+answer: upstream's, if the policy's rates and limits allow it
+`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, stdout, stderr := checked(t, map[string]string{"w.yaml": file}, append([]string{"check", "w.yaml", "--explain", "GET /"}, tt.args...)...)
+			if code != 0 || stderr != "" || stdout != tt.want {
+				t.Errorf("%d, %s, got\n%s\nwant\n%s", code, stderr, stdout, tt.want)
+			}
+		})
+	}
+}
+
+// An identity that comes with a certificate is not known beforehand. Who comes by the
+// only listener need not say so.
+func TestCheckExplainCertificate(t *testing.T) {
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	pair := server.TLS.Certificates[0]
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := func(kind string, der []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+	}
+	code, stdout, stderr := checked(t, map[string]string{
+		"cert.pem": block("CERTIFICATE", pair.Certificate[0]) + block("PRIVATE KEY", key),
+		"w.yaml": checkUpstream + `listeners: [{ name: front, tls: { cert: cert.pem, key: cert.pem, client_ca: cert.pem } }]
+policies:
+  - match: { listener: [front] }
+    connections: { identity: { from: certificate, name: common_name } }
+`,
+	}, "check", "w.yaml", "--explain", "GET /")
+	const want = `handshake: path /, host localhost, no origin
+policies[0] default (w.yaml:4): selects it
+  origin: none, so nothing is asked of it
+  identity: comes with the client's certificate, if at all: its common_name
+answer: upstream's, if the policy's rates and limits allow it
+`
+	if code != 0 || stderr != "" || stdout != want {
+		t.Errorf("%d, %s, got\n%s\nwant\n%s", code, stderr, stdout, want)
 	}
 }
 

@@ -81,7 +81,7 @@ func (v *validator) admin(c *Config) {
 	switch {
 	case !loopback && a.TokenFile == "" && !v.problems.cover(tokenKey):
 		v.wrong(key, "%s is not on loopback, and without a token whoever reaches it could end sessions; write token_file: and a file with a token, or an address such as 127.0.0.1:9090", plain(a.Address))
-	case port != 0 && slices.Contains(c.Listeners, Listener{Address: a.Address}):
+	case port != 0 && slices.ContainsFunc(c.Listeners, func(l Listener) bool { return l.Address == a.Address }):
 		v.wrong(key, "%s is a listener already; use another port", plain(a.Address))
 	}
 	if a.TokenFile == "" {

@@ -15,7 +15,6 @@
 package config
 
 import (
-	"net"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -49,37 +48,6 @@ type Config struct {
 	// written is what may be shown of the values that ${…} is part of. Nil: there are
 	// none.
 	written writings
-}
-
-// Listener is one address to serve on.
-type Listener struct {
-	// Address is host:port. Without a host: every interface. Port 0: any free
-	// port.
-	Address string `mapstructure:"address"`
-}
-
-// Upstream is the server that wswarden stands in front of.
-type Upstream struct {
-	// URL is http://host or http://host:port. It has no default.
-	URL string `mapstructure:"url"`
-	// DialTimeout for a connection to be made. It is above zero.
-	DialTimeout time.Duration `mapstructure:"dial_timeout"`
-	// HandshakeTimeout from the request to the head of its response. It is
-	// above zero.
-	HandshakeTimeout time.Duration `mapstructure:"handshake_timeout"`
-}
-
-// Address returns the host:port to dial; empty if URL is not valid.
-func (u Upstream) Address() string {
-	parsed, err := url.Parse(u.URL)
-	if err != nil || parsed.Hostname() == "" {
-		return ""
-	}
-	port := parsed.Port()
-	if port == "" {
-		port = "80"
-	}
-	return net.JoinHostPort(parsed.Hostname(), port)
 }
 
 // Drain says how sessions are ended when wswarden shuts down.
@@ -138,11 +106,11 @@ func (s Store) Redacted() string {
 }
 
 // Default returns the configuration that applies where nothing is said. It
-// lacks only Upstream.URL to be valid.
+// lacks only Upstream.URL, or URLs, to be valid.
 func Default() *Config {
 	return &Config{
-		Listeners: []Listener{{Address: "127.0.0.1:8080"}},
-		Upstream:  Upstream{DialTimeout: 2 * time.Second, HandshakeTimeout: 5 * time.Second},
+		Listeners: []Listener{defaultListener()},
+		Upstream:  defaultUpstream(),
 		Admin:     Admin{Address: "127.0.0.1:9090"},
 		Drain: Drain{
 			Timeout:   25 * time.Second,

@@ -3,6 +3,7 @@ package config
 import (
 	"net/netip"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,6 +27,16 @@ func TestDefaultLacksUpstreamOnly(t *testing.T) {
 	}
 }
 
+// listenersOn are listeners of which only the address is given.
+func listenersOn(addresses ...string) (list []Listener) {
+	for _, address := range addresses {
+		l := defaultListener()
+		l.Address = address
+		list = append(list, l)
+	}
+	return list
+}
+
 // Each row says how its file differs from the default.
 var accepted = []struct {
 	file string
@@ -35,7 +46,16 @@ var accepted = []struct {
 	{"# a comment\n", func(*Config) {}},
 	{"drain: {}\npolicies: [{}]", func(*Config) {}},
 	{"listeners: [{address: \":80\"}, {address: \"[::1]:0\"}, {address: \"[::1]:0\"}]", func(c *Config) {
-		c.Listeners = []Listener{{":80"}, {"[::1]:0"}, {"[::1]:0"}}
+		c.Listeners = listenersOn(":80", "[::1]:0", "[::1]:0")
+	}},
+	{"listeners: [{address: \"unix:a\", mode: 0600, owner: app, group: \"1000\", proxy_protocol: true}, {address: \"unix:b\", mode: \"0777\"}, {address: \"systemd:my socket\", name: a, tls: {min_version: 1.2}}]", func(c *Config) {
+		c.Listeners = listenersOn("unix:a", "unix:b", "systemd:my socket")
+		c.Listeners[0].Mode, c.Listeners[0].Owner, c.Listeners[0].Group, c.Listeners[0].ProxyProtocol = "0600", "app", "1000", true
+		c.Listeners[1].Mode, c.Listeners[2].Name = "0777", "a"
+	}},
+	{"listeners: [{proxy_protocol: true}]\ntrusted_proxies: [10.0.0.0/8]", func(c *Config) {
+		c.Listeners[0].ProxyProtocol = true
+		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 	}},
 	{"trusted_proxies: [10.0.0.0/8, \"fd00::/8\"]", func(c *Config) {
 		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
@@ -111,6 +131,11 @@ var accepted = []struct {
 	{"policies: [{match: {path: /**, host: [example.com, \"*.example.com\", \"[::1]\"]}}]", func(c *Config) {
 		c.Policies[0].Match = policies.Match{Path: "/**", Host: []string{"example.com", "*.example.com", "[::1]"}}
 	}},
+	{"listeners: [{address: \":1\", name: a}, {address: \"unix:b\"}, {address: \":2\", name: a}]\npolicies: [{match: {subprotocol: [\"graphql-*\", \"*\"], header: [{name: X-Portal, value: \"p *\"}, {name: X-A}], listener: [\"unix:b\", a]}}]", func(c *Config) {
+		c.Listeners = listenersOn(":1", "unix:b", ":2")
+		c.Listeners[0].Name, c.Listeners[2].Name = "a", "a"
+		c.Policies[0].Match = policies.Match{Subprotocol: []string{"graphql-*", "*"}, Header: []policies.HeaderMatch{{Name: "X-Portal", Value: "p *"}, {Name: "X-A"}}, Listener: []string{"unix:b", "a"}}
+	}},
 	{"policies: [{match: {path: /a*/*/**}}]", func(c *Config) { c.Policies[0].Match.Path = "/a*/*/**" }},
 
 	{"policies: [{match: {origin: [\"null\", \"https://*.example.com\"]}, refuse_with: close, origins: {allow: [\"*\"]}, handshakes: {per_ip_rate: 0.1, total_rate: 5, total_burst: 20}}]", func(c *Config) {
@@ -172,32 +197,67 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-func TestUpstreamAddress(t *testing.T) {
-	for url, want := range map[string]string{
-		"http://127.0.0.1:5000": "127.0.0.1:5000",
-		"http://example.com":    "example.com:80",
-		"http://example.com/":   "example.com:80",
-		"HTTP://a:":             "a:80",
-		"http://[::1]:5000":     "[::1]:5000",
-		"http://[::1]":          "[::1]:80",
+func TestServerOf(t *testing.T) {
+	for url, want := range map[string]Server{
+		"http://127.0.0.1:5000": {"tcp", "127.0.0.1:5000", false},
+		"http://example.com":    {"tcp", "example.com:80", false},
+		"http://example.com/":   {"tcp", "example.com:80", false},
+		"HTTP://a:":             {"tcp", "a:80", false},
+		"http://[::1]:5000":     {"tcp", "[::1]:5000", false},
+		"http://[::1]":          {"tcp", "[::1]:80", false},
+		"ws://a":                {"tcp", "a:80", false},
+		"https://a":             {"tcp", "a:443", true},
+		"wss://a":               {"tcp", "a:443", true},
+		"HTTPS://a:80":          {"tcp", "a:80", true},
+		"unix:/run/app.sock":    {"unix", "/run/app.sock", false},
+		"unix:app":              {"unix", "app", false},
 	} {
 		c := Default()
 		c.Upstream.URL = url
 		if err := c.Validate(); err != nil {
 			t.Errorf("%s: %v", url, err)
 		}
-		if got := c.Upstream.Address(); got != want {
-			t.Errorf("%s is dialled at %q, want %q", url, got, want)
+		if got, ok := ServerOf(url); got != want || !ok {
+			t.Errorf("%s is %+v, want %+v", url, got, want)
 		}
 	}
-	if got := (Upstream{URL: "::"}).Address(); got != "" {
-		t.Errorf("no URL is dialled at %q", got)
+	for _, url := range []string{"", "::", "unix:", "http://"} {
+		if got, ok := ServerOf(url); ok {
+			t.Errorf("%s is %+v", url, got)
+		}
+	}
+}
+
+// What may be said of upstream, and what is said of its servers.
+func TestAcceptedUpstreams(t *testing.T) {
+	t.Chdir(tlsFolder(t))
+	for text, want := range map[string]string{
+		"url: http://a": "http://a",
+		"urls: [http://a, https://b, \"ws://c:1\", \"unix:/run/d\"], tls: {ca: cert.pem, server_name: d.internal}":             "http://a https://b ws://c:1 unix:/run/d",
+		"url: \"\", urls: [https://a], tls: {cert: both.pem, key: both.pem, server_name: \"::1\"}":                             "https://a",
+		"url: wss://a, urls: [], tls: {ca: chain.pem}, proxy_protocol: v2, breaker: {failures: 0}":                             "wss://a",
+		"url: http://a, health: {path: \"/a?b=%20\", interval: 1s, timeout: 1s, failures: 1}, breaker: {retry_after: 1s}":      "http://a",
+		"urls: [http://10.0.0.1, http://10.0.0.2], sticky: {from: cookie, name: sid}, proxy_protocol: \"\"":                    "http://10.0.0.1 http://10.0.0.2",
+		"url: \"http://app.internal\", sticky: {from: query, name: a}":                                                         "http://app.internal",
+		"url: http://127.0.0.1:80, breaker: {failures: 5, retry_after: 5s}, health: {interval: 10s, timeout: 2s, failures: 3}": "http://127.0.0.1:80", // the defaults
+	} {
+		text = "upstream: {" + text + "}"
+		c, err := Parse("w.yaml", []byte(text))
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+		} else if got := strings.Join(c.Upstream.Servers(), " "); got != want {
+			t.Errorf("%s has %s, want %s", text, got, want)
+		}
+		if err := fitsSchema(t, text); err != nil {
+			t.Errorf("%v in\n%s", err, text)
+		}
 	}
 }
 
 func TestFromFlags(t *testing.T) {
 	t.Setenv("WSWARDEN_LOG_LEVEL", "warn")
 	t.Setenv("WSWARDEN_UPSTREAM_URL", "http://127.0.0.1:1")
+	t.Setenv("WSWARDEN_UPSTREAM_URLS", "[http://127.0.0.1:2]")
 	want := valid()
 	want.Log.Level = "warn"
 	want.Listeners[0].Address = "127.0.0.1:0"
@@ -213,8 +273,8 @@ func TestFromFlags(t *testing.T) {
 	}
 
 	_, err = FromFlags("127.0.0.1", "here")
-	wantErr := "--listen: listeners[0].address: here is not an address; write host:port, such as 127.0.0.1:8080\n" +
-		"--upstream: upstream.url: 127.0.0.1 is not an http:// URL, and no other is supported; write one such as http://127.0.0.1:5000"
+	wantErr := "--listen: listeners[0].address: here is not an address; write host:port, such as 127.0.0.1:8080, or unix:/path\n" +
+		"--upstream: upstream.url: 127.0.0.1 is not an http:// or https:// URL, nor unix: and a path; write one such as http://127.0.0.1:5000"
 	if err == nil || err.Error() != wantErr {
 		t.Errorf("got  %v\nwant %s", err, wantErr)
 	}

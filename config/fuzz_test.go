@@ -30,6 +30,11 @@ func FuzzLoad(f *testing.F) {
 		upstreamLine + "dialects: [{name: \"${WORD}\", subscribe: [{match: {a: \"${TEN}\", b: \"$${\"}, topic: t}]}]\npolicies: [{dialect: warn}]\n",
 		upstreamLine + "policies: [{name: \"${NONE}\"}, {name: \"${file:none}\"}, {name: \"${\"}, {name: \"${-}\"}]\n",
 		upstreamLine + "policies: [{messages: {rate: 1_000}, handshakes: {per_ip_rate: 1_0, total_rate: 1__0}, heartbeat: {interval: 30s, jitter: 0.0_1}}]\n",
+		"upstream: {urls: [http://a, \"wss://b:1\", \"unix:/run/c\"], proxy_protocol: v2, breaker: {failures: 0}, health: {path: \"/a?b\", interval: 3s}, sticky: {from: header, name: X-A}}\n",
+		"upstream:\n  url: \"unix:a\"\n  tls: {ca: /dev/null, cert: \"${file:none}\", server_name: \"a:1\"}\n",
+		upstreamLine + "listeners:\n  - {address: \"unix:/run/${WORD}\", mode: 0660, owner: app, tls: {min_version: 1.3, cert: /dev/null, key: /dev/zero}}\n  - {address: \"systemd:a\", name: \"${WORD}\", mode: 0_1}\n",
+		upstreamLine + "listeners: [{address: \"unix:a\", mode: 0600, name: \"${WORD}\", proxy_protocol: true, tls: {min_version: 1.2}}]\npolicies:\n  - match: {listener: [warn], subprotocol: [a*], header: [{name: X-A, value: \"*b\"}, {name: \"${WORD}\"}]}\n  - connections: {identity: {from: certificate, name: dns}}\n",
+		upstreamLine + "policies: [{match: {header: [{name: X-A}], listener: [\"127.0.0.1:8080\"]}}]\n",
 		upstreamLine + "policies: [{mode: observe, on_reload: enforce, idle: {timeout: 5m, mode: observe}}]\n",
 	}
 	folders := [][2]string{
@@ -65,7 +70,7 @@ func FuzzLoad(f *testing.F) {
 	for _, seed := range folders {
 		add(seed[0], seed[1])
 	}
-	if valid < 14 {
+	if valid < 16 {
 		f.Fatalf("only %d of the seeds are valid", valid)
 	}
 	f.Fuzz(func(t *testing.T, first, second string) {

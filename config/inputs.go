@@ -37,11 +37,16 @@ func (in *inputs) add(texts ...string) {
 	}
 }
 
-// read reads a file in one of the ways below.
-func (in *inputs) read(name string, how func(string) ([]byte, error)) ([]byte, error) {
+// note has a file among those that were read.
+func (in *inputs) note(name string) {
 	if !slices.Contains(in.files, name) {
 		in.files = append(in.files, name)
 	}
+}
+
+// read reads a file in one of the ways below.
+func (in *inputs) read(name string, how func(string) ([]byte, error)) ([]byte, error) {
+	in.note(name)
 	text, err := how(name)
 	in.add("file", name, string(text), fmt.Sprint(err))
 	return text, err

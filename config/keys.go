@@ -22,12 +22,16 @@ type Key struct {
 var choices = map[string][]string{
 	"log.level":                            {"debug", "info", "warn", "error"},
 	"log.format":                           {"json", "text"},
+	"listeners[].tls.client_auth":          {AuthRequire, AuthOptional},
+	"listeners[].tls.min_version":          {TLS12, TLS13},
+	"upstream.proxy_protocol":              {ProxyV1, ProxyV2},
+	"upstream.sticky.from":                 {StickyHeader, StickyCookie, StickyQuery},
 	"store.kind":                           {"memory", "redis"},
 	"store.on_failure":                     {"allow", "deny"},
 	"policies[].mode":                      {"enforce", "observe"},
 	"policies[].on_reload":                 {"keep", "enforce"},
 	"policies[].refuse_with":               {"status", "close"},
-	"policies[].connections.identity.from": {"query", "header", "cookie", "message"},
+	"policies[].connections.identity.from": {"query", "header", "cookie", "certificate", "message"},
 	"policies[].connections.on_excess":     {"reject", "evict_oldest"},
 	"policies[].heartbeat.liveness":        {"any", "pong"},
 	"policies[].messages.on_excess":        {"close", "drop", "delay"},
@@ -52,8 +56,12 @@ var choices = map[string][]string{
 	"dialects[].invalid":                   {"forward", "refuse"},
 }
 
-// optional are the choices that may also be left empty, as they are by default.
+// optional are the choices that may also be left empty, which most are by default.
 var optional = []string{
+	"listeners[].tls.client_auth",
+	"listeners[].tls.min_version",
+	"upstream.proxy_protocol",
+	"upstream.sticky.from",
 	"policies[].connections.identity.from",
 	"policies[].origins.mode",
 	"policies[].handshakes.mode",
@@ -69,9 +77,14 @@ var optional = []string{
 	"policies[].subscriptions.mode",
 }
 
-// required are the keys without a default.
+// numeric are the keys whose text may look like a number: it needs no quotes.
+var numeric = []string{"listeners[].mode", "listeners[].tls.min_version"}
+
+// required are the keys without a default. upstream.urls may be there instead of
+// upstream.url.
 var required = []string{
 	"upstream.url",
+	"policies[].match.header[].name",
 	"dialects[].name",
 	"dialects[].subscribe[].topic",
 	"dialects[].identify[].identity",

@@ -17,8 +17,7 @@ func (r *reader) fill(path string, settings map[string]any, section reflect.Valu
 	for key, value := range leaves(section) {
 		at := join(path, key)
 		if isSectionList(value.Type()) {
-			items, given := settings[key].([]any)
-			delete(settings, key)
+			items, given := take(settings, key).([]any)
 			r.fillList(at, items, given, value)
 			continue
 		}
@@ -34,6 +33,19 @@ func (r *reader) fill(path string, settings map[string]any, section reflect.Valu
 	if err != nil { // keys and types were checked while reading
 		r.problem(path, "cannot be decoded: %q", err)
 	}
+}
+
+// take removes a key, which may be in a section, and returns its setting; nil if there is
+// none.
+func take(settings map[string]any, key string) any {
+	section, rest, within := strings.Cut(key, ".")
+	if within {
+		inner, _ := settings[section].(map[string]any)
+		return take(inner, rest)
+	}
+	value := settings[key]
+	delete(settings, key)
+	return value
 }
 
 // fillList fills each item, starting from the default list's first.

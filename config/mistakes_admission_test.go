@@ -36,11 +36,11 @@ w.yaml:7:11: policies[0].origins.allow[2]: "" is not a pattern of origins; write
 		{"policies: [{connections: {close_code: 1006}}]", `w.yaml:2:27: policies[0].connections.close_code: 1006 may not be sent in a close frame; use 1000 to 1003, 1007 to 1014, or 3000 to 4999`},
 
 		// identities: where from
-		{"policies: [{connections: {per_identity: 3}}]", `w.yaml:2:27: policies[0].connections.per_identity: 3 has no effect without an identity; write identity.from: query, header, cookie or message, or remove it`},
+		{"policies: [{connections: {per_identity: 3}}]", `w.yaml:2:27: policies[0].connections.per_identity: 3 has no effect without an identity; write identity.from: query, header, cookie, certificate or message, or remove it`},
 		{"policies:\n  - connections:\n      identity:\n        required: true\n        name: token",
-			`w.yaml:5:9: policies[0].connections.identity.required: true would refuse everybody, as no identity is looked for; write from: query, header or cookie, or remove it
-w.yaml:6:9: policies[0].connections.identity.name: token has no effect without from; write from: query, header or cookie, or remove it`},
-		{"policies: [{connections: {per_identity: 3, identity: {from: path}}}]", `w.yaml:2:55: policies[0].connections.identity.from: path is not known; use one of query, header, cookie, message`},
+			`w.yaml:5:9: policies[0].connections.identity.required: true would refuse everybody, as no identity is looked for; write from: query, header, cookie or certificate, or remove it
+w.yaml:6:9: policies[0].connections.identity.name: token has no effect without from; write from: query, header, cookie or certificate, or remove it`},
+		{"policies: [{connections: {per_identity: 3, identity: {from: path}}}]", `w.yaml:2:55: policies[0].connections.identity.from: path is not known; use one of query, header, cookie, certificate, message`},
 		{"policies: [{connections: {per_identity: 3, identity: {from: 5, required: true}}}]", `w.yaml:2:55: policies[0].connections.identity.from: 5 is not text; put it into quotes`},
 
 		// identities in a handshake
@@ -60,7 +60,7 @@ w.yaml:6:9: policies[0].connections.identity.name: token has no effect without f
 		{"policies: [{dialect: pusher, connections: {per_identity: 3, identity: {from: message}}}]", `w.yaml:2:72: policies[0].connections.identity.from: message cannot be done: dialect pusher has no rule for identify; add one, or use query, header or cookie`},
 		{ownDialect + "policies:\n  - dialect: own\n    connections:\n      identity:\n        from: message", `w.yaml:11:9: policies[0].connections.identity.from: message cannot be done: dialect own has no rule for identify; add one, or use query, header or cookie`},
 		{"policies: [{dialect: rac, connections: {identity: {from: message, name: irctcId}}}]", `w.yaml:2:67: policies[0].connections.identity.name: irctcId has no effect with from: message, as the dialect knows where the identity is; remove it`},
-		{"policies: [{dialect: rac, connections: {identity: {from: message, required: true}}}]", `w.yaml:2:67: policies[0].connections.identity.required: true cannot be done, as no handshake has an identity that comes in a message; use from: query, header or cookie, or remove it and set first_message.timeout`},
+		{"policies: [{dialect: rac, connections: {identity: {from: message, required: true}}}]", `w.yaml:2:67: policies[0].connections.identity.required: true cannot be done, as no handshake has an identity that comes in a message; use from: query, header, cookie or certificate, or remove it and set first_message.timeout`},
 		{"policies: [{dialect: rca, connections: {identity: {from: message}}}]", `w.yaml:2:13: policies[0].dialect: rca is not a known dialect; did you mean rac?`},
 		{"policies: [{dialect: 5, connections: {identity: {from: message}}}]", `w.yaml:2:13: policies[0].dialect: 5 is not text; put it into quotes`},
 
@@ -143,7 +143,7 @@ func TestPasswordsAreNotShown(t *testing.T) {
 func TestPasswordsAreNotShownElsewhere(t *testing.T) {
 	wantProblems(t, upstreamLine+"store: redis://me:secret@a", `w.yaml:2:1: store: must be a section, not redis://me:xxxxx@a; write keys below it, such as kind:`)
 	wantProblems(t, upstreamLine+"store: {kind: \"redis://:se cret@a\"}", `w.yaml:2:9: store.kind: redis://:xxxxx@a is not known; use one of memory, redis`)
-	wantProblems(t, "upstream: {url: \"redis://me:se%cret/@a\"}", `w.yaml:1:12: upstream.url: redis://me:xxxxx@a is not an http:// URL, and no other is supported; write one such as http://127.0.0.1:5000`)
+	wantProblems(t, "upstream: {url: \"redis://me:se%cret/@a\"}", `w.yaml:1:12: upstream.url: redis://me:xxxxx@a is not an http:// or https:// URL, nor unix: and a path; write one such as http://127.0.0.1:5000`)
 }
 
 func TestRedacted(t *testing.T) {

@@ -44,6 +44,7 @@ func TestPrintedLoadsAgain(t *testing.T) {
 	for _, file := range []string{
 		"", everySetting, everyKind, everyKind + everySetting,
 		"drain: {reason: \"a # b\"}\npolicies: [{name: \"5\", match: {path: /1}}, {name: \"no: it is\", match: {path: /2}}, {name: \" a \\t\\n\\x85\\u2028'\\\"\"}]",
+		"listeners: [{address: \"unix:a b\", name: \"5\", mode: 0600, owner: \"1000\", tls: {min_version: 1.2}}, {address: \"systemd:a\"}]",
 		"listeners: [{address: \":0\"}, {address: \"[::1]:0\"}]\ntrusted_proxies: [10.0.0.0/8, \"fd00::/8\"]\nadmin: {address: \"\", hosts: [\"5\", a]}\ntracing: {otlp_endpoint: \"http://a\", sample_ratio: 1e-3}",
 		"policies: [{release: {farewell: [\"" + strings.Repeat("word ", 100) + "\", \"{}\", \"- a\", \"null\"]}, messages: {rate: 1e9, bytes_per_second: 12345}}]",
 		"store: {kind: redis, url: \"redis://a/2\"}\npressure: {heap: 1GiB}",
@@ -97,7 +98,8 @@ dialects: [{ name: own, heartbeat: [{ match: { a: 1 } }] }]
 	for _, want := range []string{
 		"listeners:\n  - address: 127.0.0.1:8080 # default\n",
 		"trusted_proxies: [10.0.0.0/8] # environment WSWARDEN_TRUSTED_PROXIES\n",
-		"  url: http://127.0.0.1:5000 # w.yaml:1\n  dial_timeout: 2s # default\n",
+		"      min_version: \"1.2\" # default\n",
+		"  url: http://127.0.0.1:5000 # w.yaml:1\n  urls: [] # default\n",
 		"drain:\n  timeout: 1m # environment WSWARDEN_DRAIN_TIMEOUT\n  spread: 10s # default\n  close_code: 1012 # default\n  reason: bye # w.yaml:5\n",
 		"log:\n  level: warn # w.yaml:4\n  format: json # default\n",
 		"  url: \"\" # default\n  cluster: false # default\n",

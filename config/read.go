@@ -63,7 +63,11 @@ func (r *reader) load(files []file, flags func(*Config, Places), current *Config
 	if c.Admin.Address != "" && c.Admin.TokenFile != "" {
 		_, _ = r.inputs.read(c.Admin.TokenFile, readToken) // which is checked with the rest
 	}
+	for _, name := range c.tlsFiles() {
+		r.inputs.note(name)
+	}
 	r.validate(c)
+	r.inputs.add("problems", r.problems.Error()) // those of TLS files come and go with what is in them
 	if current != nil {
 		r.compare(c, current)
 	}
@@ -227,7 +231,7 @@ func (r *reader) scalar(path string, n *yaml.Node, t reflect.Type) any {
 	case n.Kind != yaml.ScalarNode:
 		r.problem(path, "must be one value, not %s; if it is text, put it into quotes", kind(n))
 		return nil
-	case t.Kind() == reflect.String && !quoted:
+	case t.Kind() == reflect.String && !quoted && !looksLikeText(path, n):
 		r.problem(path, "%s is not text; put it into quotes", plain(n.Value))
 		return nil
 	}
@@ -249,6 +253,12 @@ func (r *reader) scalar(path string, n *yaml.Node, t reflect.Type) any {
 		return nil
 	}
 	return v
+}
+
+// looksLikeText reports whether a number is the text of a key that has such.
+func looksLikeText(path string, n *yaml.Node) bool {
+	number := n.ShortTag() == "!!int" || n.ShortTag() == "!!float"
+	return number && slices.Contains(numeric, indexes.ReplaceAllString(path, "[]"))
 }
 
 // kind names what a node is, where something else was wanted.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -35,6 +36,30 @@ func (r *reader) compare(c, current *Config) {
 			change += " to " + fmt.Sprint(shown)
 		}
 		r.problem(key, "cannot %s while wswarden runs; restart it", change)
+	}
+	r.compareListeners(c, current)
+}
+
+// compareListeners does so for the files of sockets, which are made with what is said of
+// them. A listener is the same as long as its address is.
+func (r *reader) compareListeners(c, current *Config) {
+	before := map[socket]Listener{}
+	for _, l := range current.Listeners {
+		before[l.socket()] = l
+	}
+	for i, l := range c.Listeners {
+		was, stays := before[l.socket()]
+		if !stays {
+			continue
+		}
+		for _, part := range []struct{ name, was, is string }{
+			{"mode", cmp.Or(was.Mode, usualMode), cmp.Or(l.Mode, usualMode)}, {"owner", was.Owner, l.Owner}, {"group", was.Group, l.Group},
+		} {
+			if key := fmt.Sprintf("listeners[%d].%s", i, part.name); part.was != part.is && !r.problems.cover(key) {
+				shown := c.written.setting(key, reflect.ValueOf(part.is)).(string)
+				r.problem(key, "cannot change to %s while wswarden runs; restart it", plain(shown))
+			}
+		}
 	}
 }
 

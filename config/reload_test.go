@@ -13,6 +13,7 @@ admin: {hosts: [a.internal]}
 log: {level: info, format: json}
 store: {kind: redis, url: "redis://me:secret@a/1", lease: 30s}
 tracing: {otlp_endpoint: "http://collector:4318"}
+listeners: [{address: "unix:a", mode: 0600, group: app}, {address: ":2"}]
 policies: [{name: a, match: {path: /a}}, {name: b}]
 `
 
@@ -23,9 +24,18 @@ func TestReload(t *testing.T) {
 		{"level: info", "level: debug", ""},
 		{"http://127.0.0.1:5000", "http://127.0.0.1:6000", ""},
 		{"{name: b}", "{name: c, mode: observe}", ""},
-		{"policies:", "drain: {timeout: 1m}\nlisteners: [{address: \":1\"}]\ntrusted_proxies: [10.0.0.0/8]\npressure: {heap: 1GiB}\npolicies:", ""},
+		{"policies:", "drain: {timeout: 1m}\ntrusted_proxies: [10.0.0.0/8]\npressure: {heap: 1GiB}\npolicies:", ""},
 		{"hosts: [a.internal]", "hosts: [a.internal], token_file: token", ""},
+		{"http://127.0.0.1:5000", "http://127.0.0.1:6000, breaker: {failures: 1}, health: {path: /a}, proxy_protocol: v1", ""},
+		{"{url: http://127.0.0.1:5000}", "{urls: [http://a, http://b], sticky: {from: cookie, name: sid}}", ""},
+		{"{address: \"unix:a\", mode: 0600, group: app}, {address: \":2\"}", "{address: \"unix:b\", mode: 0660}, {address: \":2\", name: c}", ""},
+		{"{address: \"unix:a\", ", "{address: \"unix:./a\", name: b, proxy_protocol: true, ", ""},
 
+		{"mode: 0600, group: app", "group: app", `w.yaml:7:13: listeners[0].mode: cannot change to 0660 while wswarden runs; restart it`},
+		{"mode: 0600, group: app", "mode: 0660, owner: \"${GEHEIM}\"", `w.yaml:7:13: listeners[0].group: cannot change to "" while wswarden runs; restart it` + "\n" +
+			`w.yaml:7:33: listeners[0].mode: cannot change to 0660 while wswarden runs; restart it` + "\n" +
+			`w.yaml:7:45: listeners[0].owner: cannot change to ${GEHEIM} while wswarden runs; restart it`},
+		{"0600", "6", `w.yaml:7:33: listeners[0].mode: 6 is not a mode; write four octal digits from 0000 to 0777, such as 0660`},
 		{"format: json", "format: text", `w.yaml:4:20: log.format: cannot change from json to text while wswarden runs; restart it`},
 		{"log: {level: info, format: json}\nstore", "log: {format: text}\nstore", `w.yaml:4:7: log.format: cannot change from json to text while wswarden runs; restart it`},
 		{"hosts: [a.internal]", "hosts: [b.internal]", `w.yaml:3:9: admin.hosts: cannot change while wswarden runs; restart it`},

@@ -92,7 +92,7 @@ func (s *schema) section(key string, section reflect.Value) object {
 			property = append(object{{"description", text}}, property...)
 		}
 		properties = append(properties, member{name, property})
-		if within(at, "dialects[]") && slices.Contains(required, at) {
+		if strings.Contains(at, "[]") && slices.Contains(required, at) {
 			needed = append(needed, name)
 		}
 	}
@@ -119,16 +119,29 @@ func (s *schema) value(key string, value reflect.Value) object {
 		return object{{"type", "array"}, {"items", typeSchema(t.Elem())}, {"default", []string{}}}
 	}
 	o := typeSchema(value.Type())
-	if words := choices[key]; words != nil {
-		if slices.Contains(optional, key) {
-			words = append(slices.Clone(words), "")
-		}
-		o = orExpanded(object{{"enum", words}})
+	if choices[key] != nil {
+		o = orExpanded(object{{"enum", wordsOf(key)}})
+	} else if slices.Contains(numeric, key) {
+		o = object{{"type", []string{"string", "number"}}}
 	}
 	if key == "policies[].name" || slices.Contains(required, key) {
 		return o
 	}
 	return append(o, member{"default", writings(nil).setting(key, value)})
+}
+
+// wordsOf returns the choices of a key, in all ways that they may be written.
+func wordsOf(key string) (words []any) {
+	for _, word := range choices[key] {
+		words = append(words, word)
+		if slices.Contains(numeric, key) {
+			words = append(words, json.Number(word))
+		}
+	}
+	if slices.Contains(optional, key) {
+		words = append(words, "")
+	}
+	return words
 }
 
 // describe returns a field's description, and those of the words that it takes.

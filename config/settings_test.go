@@ -15,7 +15,7 @@ import (
 const everySetting = `
 policies:
   - name: passengers
-    match: { path: /p/**, host: [example.com], origin: ["*"] }
+    match: { path: /p/**, host: [example.com], origin: ["*"], subprotocol: [rac*], header: [{ name: X-Portal, value: p* }, { name: X-A }], listener: ["127.0.0.1:8080"] }
     mode: enforce
     on_reload: enforce
     dialect: rac
@@ -77,7 +77,7 @@ func TestSettings(t *testing.T) {
 		`"idle":{"close_code":4005,"mode":"observe","timeout":"10m"},` +
 		`"inspect":{"max_bytes":"2MiB","mode":"observe","oversize":"forward"},` +
 		`"lifetime":{"close_code":4006,"jitter":1,"max":"100h30m","mode":"observe"},` +
-		`"match":{"host":["example.com"],"origin":["*"],"path":"/p/**"},` +
+		`"match":{"header":[{"name":"X-Portal","value":"p*"},{"name":"X-A","value":""}],"host":["example.com"],"listener":["127.0.0.1:8080"],"origin":["*"],"path":"/p/**","subprotocol":["rac*"]},` +
 		`"messages":{"burst":20,"bytes_per_second":"100000","close_code":4008,"max_bytes":"1MiB","mode":"observe","on_excess":"delay","rate":2.5,"validate_utf8":true},` +
 		`"mode":"enforce",` +
 		`"name":"passengers",` +

@@ -25,11 +25,12 @@ type Loaded struct {
 	// Places tells where its values come from.
 	Places Places
 	// Files are all that were read or looked for: the folder, the configuration's
-	// files, those that ${file:…} names, and the admin token's. A change in one of them
-	// may be a change of the configuration, or mend an error.
+	// files, those that ${file:…} names, the admin token's, and those of TLS. A change in
+	// one of them may be a change of the configuration, or mend an error.
 	Files []string
 	// Digest differs when what was read differs: what is in Files, and variables of the
-	// environment. Secrets are in it: it is not for anybody to see.
+	// environment. Of the files of TLS it is only whether they are of use. Secrets are in
+	// it: it is not for anybody to see.
 	Digest [32]byte
 
 	admin     Admin    // beside problems: what could be read of it
@@ -95,10 +96,13 @@ func (s Source) load(current *Config) (*Loaded, error) {
 }
 
 func (s Source) flags(c *Config, from Places) {
-	c.Upstream.URL = s.Upstream
+	c.Upstream.URL, c.Upstream.URLs = s.Upstream, nil
+	delete(from, "upstream.urls")
 	from["upstream.url"] = place{name: "--upstream"}
 	if s.Listen != "" {
-		c.Listeners = []Listener{{Address: s.Listen}}
+		l := defaultListener()
+		l.Address = s.Listen
+		c.Listeners = []Listener{l}
 		from["listeners[0].address"] = place{name: "--listen"}
 	}
 }

@@ -39,7 +39,7 @@ func TestFolder(t *testing.T) {
 	if want := []string{"a", "0s", "b", "6m0s", "policy-3", "7m0s"}; !slices.Equal(names, want) {
 		t.Errorf("policies %q, want %q", names, want)
 	}
-	if l.Drain.Timeout != time.Minute || l.Drain.Reason != "bye" || len(l.Dialects) != 2 || !slices.Equal(l.Listeners, []Listener{{":1"}, {":2"}, {":3"}}) {
+	if l.Drain.Timeout != time.Minute || l.Drain.Reason != "bye" || len(l.Dialects) != 2 || !slices.Equal(l.Listeners, listenersOn(":1", ":2", ":3")) {
 		t.Errorf("got %+v", l.Config)
 	}
 	for key, want := range map[string]string{

@@ -5,7 +5,6 @@ import (
 	"math"
 	"net"
 	"net/netip"
-	"net/url"
 	"reflect"
 	"regexp"
 	"slices"
@@ -155,22 +154,6 @@ func (v *validator) ranges(path string, section reflect.Value) {
 	}
 }
 
-func (v *validator) listeners(c *Config) {
-	if len(c.Listeners) == 0 {
-		v.wrong("listeners", "is empty; add an address, or remove the key for the default")
-	}
-	seen := map[string]int{}
-	for i, l := range c.Listeners {
-		key := fmt.Sprintf("listeners[%d].address", i)
-		_, port := v.address(key, l.Address, "127.0.0.1:8080")
-		if first, twice := seen[l.Address]; twice && port != 0 {
-			v.wrong(key, "%s is %s already; remove one", l.Address, v.item("listeners", first))
-			continue
-		}
-		seen[l.Address] = i
-	}
-}
-
 // address checks that text is host:port.
 func (v *validator) address(key, text, example string) (host string, port uint64) {
 	host, digits, err := net.SplitHostPort(text)
@@ -193,40 +176,6 @@ func (v *validator) trustedProxies(prefixes []netip.Prefix) {
 		} else if p != p.Masked() {
 			v.wrong(key, "%s has bits set behind its prefix; write %s", p, p.Masked())
 		}
-	}
-}
-
-func (v *validator) upstream(c *Config) {
-	const key = "upstream.url"
-	text := c.Upstream.URL
-	u, err := url.Parse(text)
-	switch {
-	case text == "":
-		v.wrong(key, "is missing; write the server to stand in front of, such as http://127.0.0.1:5000")
-	case err != nil || u.Scheme != "http" || u.Hostname() == "":
-		v.wrong(key, "%s is not an http:// URL, and no other is supported; write one such as http://127.0.0.1:5000", plain(text))
-	case u.User != nil:
-		v.wrong(key, "%s has a user, which is not supported; write http://%s", plain(u.Redacted()), u.Host)
-	case strings.TrimPrefix(u.Path, "/") != "" || strings.ContainsAny(text, "?#"):
-		v.wrong(key, "%s has more than host and port; write http://%s", plain(text), u.Host)
-	case !validPort(u.Port()):
-		v.wrong(key, "%s has no port from 1 to 65535; write one such as http://127.0.0.1:5000", plain(text))
-	case slices.Contains(c.Listeners, Listener{Address: c.Upstream.Address()}):
-		v.wrong(key, "%s is a listener of wswarden itself; change one of them", plain(text))
-	}
-	v.aboveZero("upstream.dial_timeout", c.Upstream.DialTimeout, "2s")
-	v.aboveZero("upstream.handshake_timeout", c.Upstream.HandshakeTimeout, "5s")
-}
-
-// validPort accepts an absent port: it is the scheme's.
-func validPort(digits string) bool {
-	n, err := strconv.ParseUint(digits, 10, 16)
-	return digits == "" || err == nil && n > 0
-}
-
-func (v *validator) aboveZero(key string, d time.Duration, example string) {
-	if d <= 0 {
-		v.wrong(key, "%s is not above zero; write a duration such as %s", d, public(example))
 	}
 }
 

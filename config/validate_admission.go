@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -28,40 +29,42 @@ func (v *validator) handshakes(key string, h policies.Handshakes) {
 }
 
 // connections checks that what is limited can be told apart.
-func (v *validator) connections(policy string, p policies.Policy, d *dialects.Dialect) {
-	c, key := p.Connections, policy+".connections"
+func (v *validator) connections(policy string, c *Config, p policies.Policy, d *dialects.Dialect) {
+	limits, key := p.Connections, policy+".connections"
 	for _, part := range []struct {
 		name string
 		n    int
-	}{{"per_ip", c.PerIP}, {"per_identity", c.PerIdentity}} {
-		if c.Max > 0 && part.n > c.Max {
-			v.wrong(key+"."+part.name, "%v has no effect, as max is %v; write less, or remove it", part.n, v.other(key+".max", c.Max))
+	}{{"per_ip", limits.PerIP}, {"per_identity", limits.PerIdentity}} {
+		if limits.Max > 0 && part.n > limits.Max {
+			v.wrong(key+"."+part.name, "%v has no effect, as max is %v; write less, or remove it", part.n, v.other(key+".max", limits.Max))
 		}
 	}
 
 	from := key + ".identity.from"
-	switch c.Identity.From {
+	switch id := limits.Identity; id.From {
 	case "":
 		if !v.problems.cover(from) {
-			v.noIdentity(key, c)
+			v.noIdentity(key, limits)
 		}
 	case policies.FromMessage:
 		v.messageIdentity(policy, p, d)
+	case policies.FromCertificate:
+		v.certificateIdentity(policy, c, p)
 	default:
-		v.identityName(key+".identity.name", c.Identity)
+		v.partName(key+".identity.name", string(id.From), id.Name)
 	}
 }
 
 // noIdentity checks that nothing depends on one.
 func (v *validator) noIdentity(key string, c policies.Connections) {
 	if c.PerIdentity > 0 {
-		v.wrong(key+".per_identity", "%v has no effect without an identity; write identity.from: query, header, cookie or message, or remove it", c.PerIdentity)
+		v.wrong(key+".per_identity", "%v has no effect without an identity; write identity.from: query, header, cookie, certificate or message, or remove it", c.PerIdentity)
 	}
 	if c.Identity.Required {
-		v.wrong(key+".identity.required", "%v would refuse everybody, as no identity is looked for; write from: query, header or cookie, or remove it", c.Identity.Required)
+		v.wrong(key+".identity.required", "%v would refuse everybody, as no identity is looked for; write from: query, header, cookie or certificate, or remove it", c.Identity.Required)
 	}
 	if c.Identity.Name != "" {
-		v.wrong(key+".identity.name", "%s has no effect without from; write from: query, header or cookie, or remove it", plain(c.Identity.Name))
+		v.wrong(key+".identity.name", "%s has no effect without from; write from: query, header, cookie or certificate, or remove it", plain(c.Identity.Name))
 	}
 }
 
@@ -77,26 +80,42 @@ func (v *validator) messageIdentity(policy string, p policies.Policy, d *dialect
 		v.wrong(key+".name", "%s has no effect with from: message, as the dialect knows where the identity is; remove it", plain(id.Name))
 	}
 	if id.Required {
-		v.wrong(key+".required", "%v cannot be done, as no handshake has an identity that comes in a message; use from: query, header or cookie, or remove it and set first_message.timeout", id.Required)
+		v.wrong(key+".required", "%v cannot be done, as no handshake has an identity that comes in a message; use from: query, header, cookie or certificate, or remove it and set first_message.timeout", id.Required)
 	}
 }
 
-// identityName checks what the part of a handshake is called that has the identity.
-func (v *validator) identityName(key string, id policies.Identity) {
-	part, ok := map[policies.IdentitySource]struct {
+func (v *validator) certificateIdentity(policy string, c *Config, p policies.Policy) {
+	id, key := p.Connections.Identity, policy+".connections.identity"
+	parts := public(strings.Join(policies.CertificateParts, ", "))
+	if id.Name == "" {
+		v.wrong(key+".name", "is missing; write which part of the certificate it is, one of %s", parts)
+	} else if !slices.Contains(policies.CertificateParts, id.Name) {
+		v.wrong(key+".name", "%s is not a part of a certificate that is known; use one of %s", plain(id.Name), parts)
+	}
+	asks := func(l Listener) bool {
+		return l.TLS.ClientCA != "" && (len(p.Match.Listener) == 0 || slices.Contains(p.Match.Listener, l.Known()))
+	}
+	if !slices.ContainsFunc(c.Listeners, asks) && !v.follows("listeners", policy+".match.listener") {
+		v.wrong(key+".from", "%s cannot be done, as no listener that the policy's clients come by asks for one; write tls.client_ca into one, or use query, header or cookie", id.From)
+	}
+}
+
+// partName checks what the part of a request is called in which something is looked for.
+func (v *validator) partName(key, from, name string) {
+	part, ok := map[string]struct {
 		what, example public
 		valid         func(name string) bool
 	}{
-		policies.FromQuery:  {"query parameter", "token", isParameter},
-		policies.FromHeader: {"header", "X-User", isToken},
-		policies.FromCookie: {"cookie", "session", isToken}, // RFC 6265 §4.1.1
-	}[id.From]
+		"query":  {"query parameter", "token", isParameter},
+		"header": {"header", "X-User", isToken},
+		"cookie": {"cookie", "session", isToken}, // RFC 6265 §4.1.1
+	}[from]
 	switch {
 	case !ok: // which is told
-	case id.Name == "":
+	case name == "":
 		v.wrong(key, "is missing; write the name of the %s, such as %s", part.what, part.example)
-	case !part.valid(id.Name):
-		v.wrong(key, "%s is not the name of a %s; write one such as %s", plain(id.Name), part.what, part.example)
+	case !part.valid(name):
+		v.wrong(key, "%s is not the name of a %s; write one such as %s", plain(name), part.what, part.example)
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 func (c *Config) doubt(known Problems, from Places) Problems {
 	v := validator{slices.Clip(known), c.written, from}
 	v.sockets(c)
+	v.edges(c)
 	v.order(c.Policies)
 	for i, p := range c.Policies {
 		key := fmt.Sprintf("policies[%d]", i)
@@ -51,12 +52,12 @@ func (v *validator) order(list []policies.Policy) {
 		if v.follows(key) {
 			continue
 		}
-		covers := func(i int) bool { return list[i].Match.Covers(p.Match) }
+		covers := func(i int) bool { return list[i].Match.Covers(&p.Match) }
 		if at := slices.IndexFunc(above, covers); at < 0 {
 			above = append(above, j)
 		} else {
 			first, what := above[at], public("all of it; move this policy above that one")
-			if p.Match.Covers(list[first].Match) {
+			if p.Match.Covers(&list[first].Match) {
 				what = "the same; write another match, or one policy instead of both"
 			}
 			name := v.other(fmt.Sprintf("policies[%d].name", first), plain(list[first].Name))
@@ -68,22 +69,35 @@ func (v *validator) order(list []policies.Policy) {
 // sockets finds addresses of which only one can be listened on, and an upstream that
 // is wswarden itself.
 func (v *validator) sockets(c *Config) {
+	admin := socketOf("tcp", c.Admin.Address)
+	sockets := make([]socket, len(c.Listeners))
 	for i, l := range c.Listeners {
+		sockets[i] = l.socket()
 		key := fmt.Sprintf("listeners[%d].address", i)
 		for j, other := range c.Listeners[:i] {
-			if overlap(l.Address, other.Address) && !v.follows(fmt.Sprintf("listeners[%d]", j)) {
+			if overlap(sockets[i], sockets[j]) && !v.follows(fmt.Sprintf("listeners[%d].address", j)) {
 				v.wrong(key, "%s and %s, %s, cannot both be listened on; remove one", l.Address, v.item("listeners", j), v.listener(j, other))
 			}
 		}
-		if overlap(c.Admin.Address, l.Address) && !v.follows(key) {
+		if overlap(admin, sockets[i]) && !v.follows(key) {
 			v.wrong("admin.address", "%s and %s, %s, cannot both be listened on; use another port", c.Admin.Address, v.item("listeners", i), v.listener(i, l))
 		}
-		if overlap(c.Upstream.Address(), l.Address) && !v.follows(key) {
-			v.wrong("upstream.url", "%s is reached at %s, %s, of wswarden itself; change one of them", plain(c.Upstream.URL), v.item("listeners", i), v.listener(i, l))
-		}
 	}
-	if overlap(c.Upstream.Address(), c.Admin.Address) && !v.follows("admin.address") {
-		v.wrong("upstream.url", "%s is admin.address of wswarden itself; change one of them", plain(c.Upstream.URL))
+	for i, text := range c.Upstream.Servers() {
+		key := "upstream.url"
+		if c.Upstream.URL == "" {
+			key = fmt.Sprintf("upstream.urls[%d]", i)
+		}
+		s, _ := ServerOf(text)
+		server := s.socket()
+		for i, l := range c.Listeners {
+			if overlap(server, sockets[i]) && !v.follows(fmt.Sprintf("listeners[%d].address", i)) {
+				v.wrong(key, "%s is reached at %s, %s, of wswarden itself; change one of them", plain(text), v.item("listeners", i), v.listener(i, l))
+			}
+		}
+		if overlap(server, admin) && !v.follows("admin.address") {
+			v.wrong(key, "%s is admin.address of wswarden itself; change one of them", plain(text))
+		}
 	}
 }
 
@@ -91,11 +105,14 @@ func (v *validator) listener(i int, l Listener) public {
 	return v.other(fmt.Sprintf("listeners[%d].address", i), l.Address)
 }
 
-// overlap reports whether what is sent to one address may reach the other. Names
+// overlap reports whether what is sent to one socket may reach the other. Names
 // other than localhost are not looked up.
-func overlap(a, b string) bool {
-	hostA, portA, errA := net.SplitHostPort(a)
-	hostB, portB, errB := net.SplitHostPort(b)
+func overlap(a, b socket) bool {
+	if a.network != "tcp" || b.network != "tcp" {
+		return a == b
+	}
+	hostA, portA, errA := net.SplitHostPort(a.address)
+	hostB, portB, errB := net.SplitHostPort(b.address)
 	if errA != nil || errB != nil || portA != portB || strings.Trim(portA, "0") == "" {
 		return false
 	}

@@ -33,7 +33,7 @@ func (v *validator) policies(c *Config) {
 		} else {
 			seen[p.Name] = i
 		}
-		v.match(key+".match", p.Match)
+		v.match(key+".match", c, p.Match)
 		v.modes(key, p)
 		v.origins(key+".origins.allow", p.Origins.Allow)
 		v.handshakes(key+".handshakes", p.Handshakes)
@@ -45,13 +45,13 @@ func (v *validator) policies(c *Config) {
 		}
 		v.messages(key, p)
 		d := v.dialect(key+".dialect", c, p.Dialect)
-		v.connections(key, p, d)
+		v.connections(key, c, p, d)
 		v.subscriptions(key, c, p, d)
 		v.release(key+".release", p.Release)
 	}
 }
 
-func (v *validator) match(key string, m policies.Match) {
+func (v *validator) match(key string, c *Config, m policies.Match) {
 	inner, _ := strings.CutSuffix(m.Path, "/**")
 	switch {
 	case m.Path == "":
@@ -72,6 +72,41 @@ func (v *validator) match(key string, m policies.Match) {
 		case strings.Contains(name, ":") && (err != nil || name[0] != '['):
 			v.wrong(fmt.Sprintf("%s.host[%d]", key, i), "%s has a port, or lacks brackets; write the host alone, such as example.com or [::1]", plain(host))
 		}
+	}
+	for i, name := range m.Subprotocol {
+		if !isToken(name) { // of which * may be part: RFC 6455 §4.1
+			v.wrong(fmt.Sprintf("%s.subprotocol[%d]", key, i), "%s is not a pattern of subprotocols; write one such as graphql-*", plain(name))
+		}
+	}
+	for i, h := range m.Header {
+		v.matchedHeader(fmt.Sprintf("%s.header[%d]", key, i), h)
+	}
+	for i, name := range m.Listener {
+		if !v.problems.touch("listeners") {
+			v.listenerOf(fmt.Sprintf("%s.listener[%d]", key, i), name, c.Listeners)
+		}
+	}
+}
+
+// elsewhere are headers that match has other keys for, by their names in small letters,
+// and those whose value is not the client's; for these there are none.
+var elsewhere = map[string]string{
+	"host": "match.host", "origin": "match.origin", "sec-websocket-protocol": "match.subprotocol",
+	"x-wswarden-session": "", "x-forwarded-for": "", "x-forwarded-host": "", "x-forwarded-proto": "", "forwarded": "",
+}
+
+func (v *validator) matchedHeader(key string, h policies.HeaderMatch) {
+	v.partName(key+".name", "header", h.Name)
+	switch other, known := elsewhere[strings.ToLower(h.Name)]; {
+	case !known:
+	case other == "":
+		v.wrong(key+".name", "%s is made by wswarden, or by proxies, whatever the client sends; use another header", plain(h.Name))
+	default:
+		v.wrong(key+".name", "%s has a key of its own; use %s", plain(h.Name), public(other))
+	}
+	control := func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
+	if strings.TrimSpace(h.Value) != h.Value || strings.ContainsFunc(h.Value, control) {
+		v.wrong(key+".value", "%s is not a value that a header can have; write one line, without space around it", plain(h.Value))
 	}
 }
 
