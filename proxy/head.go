@@ -2,8 +2,8 @@ package proxy
 
 import (
 	"bytes"
-	"net"
 	"net/netip"
+	"strconv"
 
 	"github.com/valyala/fasthttp"
 )
@@ -32,8 +32,9 @@ var (
 	errLineEnd      = malformed("header line does not end in CRLF")
 	errFolded       = malformed("folded header line")
 	errHeaderName   = malformed("malformed header name")
-	errHost         = malformed("missing or repeated Host")
+	errHost         = malformed("missing, repeated or malformed Host")
 	errTarget       = malformed("request target and Host differ")
+	errScheme       = malformed("request target is not of HTTP")
 	errFraming      = malformed("ambiguous body length")
 	errEncoding     = malformed("unsupported Transfer-Encoding")
 	errFragment     = malformed("fragment in the request target")
@@ -56,10 +57,8 @@ func newPeer(ctx *fasthttp.RequestCtx, trusted []netip.Prefix) peer {
 	if ctx.IsTLS() {
 		p.proto = "https"
 	}
-	if tcp, ok := ctx.RemoteAddr().(*net.TCPAddr); ok {
-		p.addr = tcp.AddrPort().Addr().Unmap().WithZone("")
-	}
-	p.trusted = isTrusted(p.addr, trusted)
+	p.addr = addressOf(ctx.RemoteAddr())
+	p.trusted = isTrusted(p.addr, trusted) || isUnix(ctx.RemoteAddr()) // its file's mode says who may
 	return p
 }
 
@@ -167,13 +166,19 @@ func checkRequestHead(h *fasthttp.RequestHeader, handshake bool) (requestHead, e
 		// Only fasthttp takes what is behind the slashes for a host then.
 		return head, errTarget
 	}
-	if handshake && bytes.IndexByte(target, '#') >= 0 { // who cuts it off reads another query
+	if bytes.IndexByte(target, '#') >= 0 { // who cuts it off reads another path or query
 		return head, errFragment
+	}
+	if !isHost(h.Host()) { // or fasthttp may take a part of it for the host
+		return head, errHost
 	}
 	if target[0] != '/' && target[0] != '*' {
 		// RFC 9112 §3.2.2 has the target win over Host, and not every
 		// server does so.
-		_, authority, _ := bytes.Cut(target, []byte("://"))
+		scheme, authority, _ := bytes.Cut(target, []byte("://"))
+		if !equalFold(scheme, "http") && !equalFold(scheme, "https") {
+			return head, errScheme
+		}
 		if end := bytes.IndexAny(authority, "/?#"); end >= 0 {
 			authority = authority[:end]
 		}
@@ -220,6 +225,13 @@ func (head *requestHead) appendTo(dst []byte, p peer, handshake bool) []byte {
 			}
 			continue
 		case teHeader:
+			continue
+		case contentLengthHeader: // what it was read as: not every server trims tabs
+			dst = append(append(dst, name...), ": "...)
+			dst = append(strconv.AppendInt(dst, int64(h.ContentLength()), 10), "\r\n"...)
+			continue
+		case transferEncodingHeader:
+			dst = appendLine(dst, name, "chunked")
 			continue
 		case traceHeader:
 			if head.traceparent != "" || head.namesHeaders && connectionNames(h.RawHeaders(), name) {

@@ -114,14 +114,40 @@ func checkLine(line, name []byte) error {
 	return nil
 }
 
-// tokenBytes are those of a token, RFC 9110 §5.6.2.
-var tokenBytes = func() (t [256]bool) {
-	for _, c := range "!#$%&'*+-.^_`|~0123456789" +
-		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" {
+// hasControls reports whether b has a control character other than a tab, which no
+// line may have, RFC 9110 §5.5.
+func hasControls(b []byte) bool {
+	for _, c := range b {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return true
+		}
+	}
+	return false
+}
+
+// tokenBytes are those of a token, RFC 9110 §5.6.2, and hostBytes those of a host
+// and its port, RFC 3986 §3.2.2, but for the comma, which is between hosts elsewhere.
+var (
+	tokenBytes = alphanumericAnd("!#$%&'*+-.^_`|~")
+	hostBytes  = alphanumericAnd("!$%&'()*+-.:;=[]_~")
+)
+
+func alphanumericAnd(more string) (t [256]bool) {
+	for _, c := range "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" + more {
 		t[c] = true
 	}
 	return t
-}()
+}
+
+// isHost reports whether b can be the value of Host, which may be empty.
+func isHost(b []byte) bool {
+	for _, c := range b {
+		if !hostBytes[c] {
+			return false
+		}
+	}
+	return true
+}
 
 func isToken(b []byte) bool {
 	for _, c := range b {

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"bufio"
+	"bytes"
 	"errors"
 	"io"
 
@@ -55,6 +57,17 @@ func refuse(ctx *fasthttp.RequestCtx, err error) {
 	answer(ctx, status, reason)
 }
 
+// invite is fasthttp's ExpectHandler: a request that will be refused is refused
+// before its body is asked for.
+func (f *forwarder) invite(ctx *fasthttp.RequestCtx) int {
+	h := &ctx.Request.Header
+	if _, err := checkRequestHead(h, isHandshake(h)); err != nil {
+		f.refuse(ctx, err)
+		return ctx.Response.StatusCode()
+	}
+	return fasthttp.StatusContinue
+}
+
 func timedOut(err error) bool {
 	var timeout interface{ Timeout() bool }
 	return errors.As(err, &timeout) && timeout.Timeout()
@@ -77,8 +90,54 @@ func answer(ctx *fasthttp.RequestCtx, status int, reason string) {
 	ctx.SetBodyString(reason + "\n")
 }
 
-// dropHopByHop removes what upstream said to wswarden alone, RFC 9110 §7.6.1.
-// A 426 is of no use without its Upgrade.
+// checkAnswerHead refuses the head of a response, not read yet, whose body two
+// parsers could frame in two ways. Anything else that is wrong is found on reading.
+func checkAnswerHead(br *bufio.Reader) error {
+	end := []byte("\r\n\r\n")
+	for n := 1; ; n = br.Buffered() + 1 {
+		if _, err := br.Peek(n); err != nil {
+			return nil
+		}
+		arrived, _ := br.Peek(br.Buffered())
+		if head, _, complete := bytes.Cut(arrived, end); complete {
+			return checkAnswerLines(head)
+		}
+	}
+}
+
+func checkAnswerLines(head []byte) error {
+	head = bytes.TrimLeft(head, "\r\n") // of a server that ends a body so
+	status, raw, _ := bytes.Cut(head, []byte("\n"))
+	if statusOf(status) < 100 || hasControls(bytes.TrimSuffix(status, []byte("\r"))) {
+		return errStatusLine
+	}
+	var length, encoding bool
+	for len(raw) > 0 {
+		line, name, _ := cutLine(raw)
+		raw = raw[len(line):]
+		if len(bytes.TrimRight(line, "\r\n")) == 0 { // the end, for some
+			return errAnswerFraming
+		}
+		switch kindOf(bytes.TrimRight(name, " \t")) {
+		case contentLengthHeader:
+			length = true
+		case transferEncodingHeader:
+			encoding = true
+		}
+	}
+	if encoding && (length || bytes.HasPrefix(status, []byte("HTTP/1.0"))) {
+		return errAnswerFraming // RFC 9112 §6.1, §6.3
+	}
+	return nil
+}
+
+var (
+	errStatusLine    = errors.New("malformed status line")
+	errAnswerFraming = errors.New("ambiguous body length")
+)
+
+// dropHopByHop removes what upstream said to wswarden alone, RFC 9110 §7.6.1, and
+// lines that are none. A 426 is of no use without its Upgrade.
 func dropHopByHop(h *fasthttp.ResponseHeader) {
 	var options []byte
 	for name, value := range h.All() {
@@ -89,6 +148,10 @@ func dropHopByHop(h *fasthttp.ResponseHeader) {
 	upgrade := h.StatusCode() == fasthttp.StatusUpgradeRequired
 	var drop [][]byte
 	for name := range h.All() {
+		if !isToken(name) {
+			drop = append(drop, name)
+			continue
+		}
 		switch kindOf(name) {
 		case hopByHop, connectionHeader, teHeader:
 			drop = append(drop, name)

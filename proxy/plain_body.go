@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 	"math"
@@ -157,7 +158,16 @@ func (b *responseBody) nextChunk() error {
 // chunkSize reads the line before a chunk, RFC 9112 §7.1. Extensions are for
 // the next hop only and go.
 func chunkSize(line []byte) (int, error) {
-	size, digits := 0, 0
+	line, ended := bytes.CutSuffix(line, []byte("\r\n"))
+	if !ended || hasControls(line) {
+		return 0, errResponseChunk
+	}
+	line, _, _ = bytes.Cut(line, []byte(";"))
+	line = bytes.TrimRight(line, " \t")
+	if len(line) == 0 || len(line) > 15 {
+		return 0, errResponseChunk
+	}
+	size := 0
 	for _, c := range line {
 		switch {
 		case '0' <= c && c <= '9':
@@ -166,17 +176,12 @@ func chunkSize(line []byte) (int, error) {
 			c -= 'a' - 10
 		case 'A' <= c && c <= 'F':
 			c -= 'A' - 10
-		case digits > 0 && (c == ';' || c == ' ' || c == '\t' || c == '\r'):
-			return size, nil
 		default:
-			return 0, errResponseChunk
-		}
-		if digits++; digits > 15 {
 			return 0, errResponseChunk
 		}
 		size = size<<4 | int(c)
 	}
-	return 0, errResponseChunk
+	return size, nil
 }
 
 // noEOF keeps a body that breaks off from looking like one that ends.

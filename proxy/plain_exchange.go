@@ -240,7 +240,7 @@ func (b *requestBody) next(buf []byte) ([]byte, error) {
 		}
 		b.ended = true
 		trailers := b.header.TrailerHeader()
-		if !wellFormed(trailers) {
+		if !mayTrail(trailers) {
 			return nil, errRequestChunk
 		}
 		piece := append(buf[start:end], "0\r\n"...)
@@ -253,12 +253,14 @@ func (b *requestBody) next(buf []byte) ([]byte, error) {
 	return nil, errRequestChunk
 }
 
-// wellFormed reports whether every line before the empty one is a header line.
-func wellFormed(lines []byte) bool {
+// mayTrail reports whether every line before the empty one may be one behind a body:
+// none frames, routes, or says who the client is, RFC 9110 §6.5.1. A server that merges
+// trailers with the head would take it for what wswarden has let pass there.
+func mayTrail(lines []byte) bool {
 	for len(lines) > 2 {
 		line, name, _ := cutLine(lines)
 		lines = lines[len(line):]
-		if checkLine(line, name) != nil {
+		if checkLine(line, name) != nil || kindOf(name) != plainHeader {
 			return false
 		}
 	}
