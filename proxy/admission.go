@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -17,6 +18,7 @@ import (
 	"wswarden/proxy/evloop"
 	"wswarden/proxy/quota"
 	"wswarden/proxy/tracing"
+	"wswarden/proxy/upstreams"
 )
 
 // admission is a client's right to a session, from its handshake until upstream
@@ -37,10 +39,14 @@ type admission struct {
 	met    met
 	spared []string // the rules that have told already what they would have done
 
+	address *upstreams.Address // of upstream's, that its session is connected to
+
 	// Who holds it now.
 	opening    *opening
 	session    *session
 	superseded bool
+
+	passing atomic.Bool // see passes
 }
 
 // notAdmitted is why a policy refuses a handshake.
@@ -209,6 +215,14 @@ func (a *admission) leave() {
 	}
 }
 
+// clientText is the client's address as it stands in logs.
+func (a *admission) clientText() string {
+	if !a.client.IsValid() {
+		return "unix" // by whose socket it came, and nobody said more
+	}
+	return a.client.String()
+}
+
 // identityText is the identity as it stands in logs; empty if there is none.
 func (a *admission) identityText() string {
 	id := a.identity
@@ -232,6 +246,11 @@ func (e *notAdmitted) retryAfter() string {
 	if wait == 0 {
 		wait = usualWait
 	}
+	return retryWithin(wait)
+}
+
+// retryWithin is a Retry-After of wait at least, and twice that at most.
+func retryWithin(wait time.Duration) string {
 	seconds := math.Ceil(wait.Seconds())
 	return strconv.Itoa(int(seconds + math.Round(rand.Float64()*seconds)))
 }

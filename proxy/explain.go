@@ -15,9 +15,8 @@ import (
 
 // Expected is what a handshake would meet, as far as its head decides that.
 type Expected struct {
-	// Host, Path and Origin as they are compared with a policy's match. An empty
-	// Origin: there is none.
-	Host, Path, Origin string
+	// Request as it is compared with a policy's match.
+	policies.Request
 	// Status of the answer, and the Reason for it. Zero: the handshake would go on to
 	// the policy's rates and limits, and then to upstream.
 	Status int
@@ -34,9 +33,9 @@ type Expected struct {
 	IdentityDoubtful bool
 }
 
-// Expect tells what a handshake would meet under a valid configuration, by its head
-// and the address from which it comes.
-func Expect(c *config.Config, head []byte, from netip.Addr) (e Expected) {
+// Expect tells what a handshake would meet under a valid configuration, by its head,
+// the address from which it comes, and the name of the listener that it comes by.
+func Expect(c *config.Config, head []byte, from netip.Addr, listener string) (e Expected) {
 	var server fasthttp.Server
 	configureServer(&server)
 	var ctx fasthttp.RequestCtx
@@ -62,14 +61,15 @@ func Expect(c *config.Config, head []byte, from netip.Addr) (e Expected) {
 	if err != nil {
 		return refused(err)
 	}
-	e.Origin = string(wish.origin)
-	selected := matching(c, &ctx, e.Origin)
+	peer := newPeer(&ctx, c.TrustedProxies)
+	e.Request = *requestOf(&ctx, &checked, peer, &wish)
+	e.Listener = listener
+	selected := matching(c, &e.Request)
 	if selected < 0 {
 		return refused(errNoPolicy)
 	}
 	e.Policy = &c.Policies[selected]
 
-	peer := newPeer(&ctx, c.TrustedProxies)
 	e.OwnHosts = checked.hosts(peer)
 	e.OriginAdmitted = e.Policy.Origins.Admits(e.Origin, e.OwnHosts...)
 	rule := e.Policy.Connections.Identity
@@ -80,7 +80,7 @@ func Expect(c *config.Config, head []byte, from netip.Addr) (e Expected) {
 	switch {
 	case !e.OriginAdmitted && !e.Policy.Observes(e.Policy.Origins.Mode):
 		e.Status, e.Reason = policies.RefusedOrigin.Status(), policies.RefusedOrigin.Reason()
-	case !identified && !e.Policy.Observes(e.Policy.Connections.Mode):
+	case !identified && rule.From != policies.FromCertificate && !e.Policy.Observes(e.Policy.Connections.Mode):
 		e.Status, e.Reason = policies.RefusedIdentity.Status(), policies.RefusedIdentity.Reason()
 	}
 	return e

@@ -52,7 +52,7 @@ policies:
 		{"/", "Host: b\r\nHost: c\r\n", "127.0.0.1", "", "", 400, "malformed head", false},
 		{"/", "Host: b\r\nOrigin: a\r\nOrigin: b\r\n", "127.0.0.1", "/", "", 400, "handshake with more than one Origin", false},
 	} {
-		e := Expect(c, []byte("GET "+tt.target+" HTTP/1.1\r\n"+tt.headers+upgrade+"\r\n"), netip.MustParseAddr(tt.from))
+		e := Expect(c, []byte("GET "+tt.target+" HTTP/1.1\r\n"+tt.headers+upgrade+"\r\n"), netip.MustParseAddr(tt.from), "")
 		policy := ""
 		if e.Policy != nil {
 			policy = e.Policy.Name
@@ -62,7 +62,7 @@ policies:
 			t.Errorf("%s with %q: %+v under %q", tt.target, tt.headers, e, policy)
 		}
 	}
-	if e := Expect(c, []byte("GET\r\n\r\n"), netip.Addr{}); e.Status != 400 {
+	if e := Expect(c, []byte("GET\r\n\r\n"), netip.Addr{}, ""); e.Status != 400 {
 		t.Errorf("a head that is none: %+v", e)
 	}
 }

@@ -12,8 +12,8 @@ import (
 )
 
 // NewPortable is New on poll(2), which the tests run on Linux too.
-func NewPortable(cfg *config.Config, log *slog.Logger) (*Server, error) {
-	return newServer(cfg, log, evloop.NewPortable)
+func NewPortable(cfg *config.Config, log *slog.Logger, options Options) (*Server, error) {
+	return newServer(cfg, log, options, evloop.NewPortable)
 }
 
 // LimitedKeys returns how many addresses, identities and policies have a seat.

@@ -31,11 +31,11 @@ func isHandshake(h *fasthttp.RequestHeader) bool {
 // wish is what a handshake says of the WebSocket that it asks for. fasthttp
 // would find names in one spelling only, as it has to pass them on as they came.
 type wish struct {
-	key      []byte
-	origin   []byte // empty if there is none (RFC 6455 §10.2)
-	protocol []byte // the first subprotocol asked for; empty if there is none
-	deflate  bool   // permessage-deflate is offered
-	alone    bool   // in a way that has each message compressed alone, if that is needed
+	key       []byte
+	origin    []byte   // empty if there is none (RFC 6455 §10.2)
+	protocols []string // the subprotocols asked for
+	deflate   bool     // permessage-deflate is offered
+	alone     bool     // in a way that has each message compressed alone, if that is needed
 }
 
 // readWish returns a *refusal for an opening handshake that RFC 6455 §4.2.1 does
@@ -64,9 +64,12 @@ func readWish(h *fasthttp.RequestHeader) (w wish, refused error) {
 			case equalFold(name, fasthttp.HeaderOrigin):
 				w.origin = value
 				origins++
-			case equalFold(name, fasthttp.HeaderSecWebSocketProtocol) && len(w.protocol) == 0:
-				first, _, _ := bytes.Cut(value, []byte(","))
-				w.protocol = bytes.TrimSpace(first)
+			case equalFold(name, fasthttp.HeaderSecWebSocketProtocol):
+				for protocol := range bytes.SplitSeq(value, []byte(",")) {
+					if protocol = bytes.TrimSpace(protocol); len(protocol) > 0 {
+						w.protocols = append(w.protocols, string(protocol))
+					}
+				}
 			}
 		}
 	}
@@ -87,6 +90,37 @@ func readWish(h *fasthttp.RequestHeader) (w wish, refused error) {
 		return w, malformed("handshake needs one Sec-WebSocket-Key of 16 bytes in base64")
 	}
 	return w, nil
+}
+
+// firstProtocol is the first subprotocol asked for; empty if there is none.
+func (w *wish) firstProtocol() string {
+	if len(w.protocols) == 0 {
+		return ""
+	}
+	return w.protocols[0]
+}
+
+// requestOf returns what a policy's match looks at. The path is compared decoded and
+// cleaned, so that no spelling of it slips past a policy.
+func requestOf(ctx *fasthttp.RequestCtx, head *requestHead, from peer, w *wish) *policies.Request {
+	r := &policies.Request{
+		Host:         string(ctx.Host()),
+		Path:         string(ctx.Path()),
+		Origin:       string(w.origin),
+		Subprotocols: w.protocols,
+		Header: func(name string) (values []string) {
+			eachHeader(&ctx.Request.Header, name, func(value []byte) {
+				if head.passes([]byte(name), from) { // what upstream does not get means nothing
+					values = append(values, string(value))
+				}
+			})
+			return values
+		},
+	}
+	if c := clientOf(ctx.Conn()); c != nil {
+		r.Listener = c.listener.settings.Load().Known()
+	}
+	return r
 }
 
 var (
@@ -123,6 +157,7 @@ func (s *Server) handshake(ctx *fasthttp.RequestCtx) {
 		return
 	case err != nil:
 		refuse(ctx, err)
+		tellWhen(ctx, err)
 		if err == errUpgradeVersion { // RFC 6455 §4.4, RFC 9110 §15.5.22
 			ctx.Response.Header.Set(fasthttp.HeaderSecWebSocketVersion, "13")
 			ctx.Response.Header.Set(fasthttp.HeaderUpgrade, "websocket")
@@ -133,9 +168,10 @@ func (s *Server) handshake(ctx *fasthttp.RequestCtx) {
 	// handler from being called. A client that has gone still can, where the
 	// answers to earlier requests wait for it: then its connection gives back what
 	// was admitted.
-	if c, ok := ctx.Conn().(*clientConn); ok {
+	if c := clientOf(ctx.Conn()); c != nil {
 		c.admitted = o.admission
 	}
+	o.admission.passes()
 	ctx.HijackSetNoResponse(true)
 	ctx.Hijack(func(client net.Conn) { s.begin(o, client) })
 }
@@ -153,17 +189,17 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx) (*opening, error) {
 		return nil, err
 	}
 	setup := s.setup()
-	kind := setup.match(ctx, string(wish.origin))
+	from := newPeer(ctx, setup.TrustedProxies)
+	kind := setup.match(requestOf(ctx, &head, from, &wish))
 	if kind == nil {
 		s.unmatched.Inc()
 		return nil, errNoPolicy
 	}
-	from := newPeer(ctx, setup.TrustedProxies)
 	head.alone = kind.policy.OneByOne()
 	o := &opening{
 		server:   s,
 		accept:   acceptKey(wish.key),
-		protocol: string(wish.protocol),
+		protocol: wish.firstProtocol(),
 		offered:  wish.deflate && (wish.alone || !head.alone),
 		alone:    head.alone,
 	}
@@ -172,18 +208,21 @@ func (s *Server) admit(ctx *fasthttp.RequestCtx) (*opening, error) {
 	if err != nil {
 		return o, err
 	}
-	if o.addresses, err = setup.resolver.lookup(setup.Upstream.DialTimeout); err != nil {
+	o.via = setup.upstream
+	if o.addresses, err = o.via.pool.Pick(o.via.stickyKey(ctx, &head, from), o.via.DialTimeout); err != nil {
 		o.admission.leave()
-		o.admission.trace.Refused(time.Now(), errUnreachable.status, errUnreachable.reason)
-		s.forwarder.dials.count(dialUnresolved)
-		s.log.Warn("upstream's name not resolved", "error", err)
-		return nil, errUnreachable
+		err = s.forwarder.notPicked(err)
+		refused, _ := errors.AsType[*refusal](err)
+		o.admission.trace.Refused(time.Now(), refused.status, refused.reason)
+		return nil, err
 	}
 	if kind.policy.Mode != policies.ModeObserve {
 		head.traceparent, head.tracestate = o.admission.trace.Header()
 		head.session = api.ID(o.admission.id).String()
 	}
-	o.request = head.appendTo(make([]byte, 0, len(h.RawHeaders())+256), from, true)
+	header := o.via.proxyHeader(ctx)
+	o.header = len(header)
+	o.request = head.appendTo(append(make([]byte, 0, len(header)+len(h.RawHeaders())+256), header...), from, true)
 	return o, nil
 }
 
@@ -214,15 +253,16 @@ func (s *Server) trace(ctx *fasthttp.RequestCtx, a *admission, from peer) *traci
 // begin hands the client to an event loop, unless a drain has begun meanwhile:
 // then its connection is closed.
 func (s *Server) begin(o *opening, client net.Conn) {
+	defer o.admission.passed()
 	if !s.enter() {
 		o.admission.leave()
 		o.admission.trace.Refused(time.Now(), 0, errDraining.reason)
 		return
 	}
 	var err error
-	if o.clientFD, o.fromClient, err = detachHijacked(client); err == nil {
+	if o.client, o.fromClient, err = detachHijacked(client); err == nil {
 		if err = o.admission.worker.loop.Do(o.begin); err != nil {
-			closeDescriptor(o.clientFD)
+			o.client.close()
 		}
 	}
 	if err != nil {

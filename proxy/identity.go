@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"net/url"
 
@@ -54,6 +55,10 @@ func identityOf(ctx *fasthttp.RequestCtx, head *requestHead, from peer, rule *po
 				found(value)
 			}
 		})
+	case policies.FromCertificate:
+		if state := certificateOf(ctx); state != nil {
+			found([]byte(certificatePart(state.PeerCertificates[0], rule.Name)))
+		}
 	case policies.FromCookie:
 		eachHeader(head.header, fasthttp.HeaderCookie, func(line []byte) {
 			for pair := range bytes.SplitSeq(line, []byte(";")) {
@@ -71,6 +76,31 @@ func identityOf(ctx *fasthttp.RequestCtx, head *requestHead, from peer, rule *po
 		return identity{}, false
 	}
 	return newIdentity(text), true
+}
+
+// certificatePart returns one of policies.CertificateParts of a certificate.
+func certificatePart(c *x509.Certificate, part string) string {
+	first := func(names []string) string {
+		if len(names) == 0 {
+			return ""
+		}
+		return names[0]
+	}
+	switch part {
+	case "common_name":
+		return c.Subject.CommonName
+	case "dns":
+		return first(c.DNSNames)
+	case "email":
+		return first(c.EmailAddresses)
+	case "uri":
+		if len(c.URIs) > 0 {
+			return c.URIs[0].String()
+		}
+		return ""
+	default:
+		return c.Subject.String()
+	}
 }
 
 // cookieText reads a cookie's value as servers do: RFC 6265 §4.1.1 allows quotes,

@@ -16,7 +16,7 @@ func TestInteropEndAtOnce(t *testing.T) {
 		cfg.Listeners = []config.Listener{{Address: "127.0.0.1:0"}}
 		cfg.Upstream.URL = "http://127.0.0.1:1"
 		cfg.Admin.Address = "127.0.0.1:0"
-		server, err := proxy.New(cfg, slog.New(slog.DiscardHandler))
+		server, err := proxy.New(cfg, slog.New(slog.DiscardHandler), proxy.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -37,7 +37,7 @@ func interopWarden(t *testing.T, upstream string, adjust func(*config.Config)) s
 	if adjust != nil {
 		adjust(cfg)
 	}
-	server, err := proxy.New(cfg, slog.New(slog.DiscardHandler))
+	server, err := proxy.New(cfg, slog.New(slog.DiscardHandler), proxy.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

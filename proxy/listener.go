@@ -1,21 +1,42 @@
 package proxy
 
 import (
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
+	"net/netip"
+	"sync/atomic"
 	"syscall"
 	"time"
 
-	"wswarden/policies"
+	"wswarden/config"
+	"wswarden/proxy/evloop"
 )
 
-// patientListener outlasts a shortage of descriptors or memory: fasthttp would
-// take it for the end of the listener. Connections wait in the backlog until
+// listener is one address that clients come by. It outlasts a shortage of descriptors or
+// memory: fasthttp would take it for its end. Connections wait in the backlog until
 // sessions end.
-type patientListener struct {
+type listener struct {
 	net.Listener
-	log *slog.Logger
+	configured string // the address as the configuration has it
+	raw        syscall.RawConn
+	log        *slog.Logger
+	edges      *edges
+	settings   atomic.Pointer[listenerSettings] // those in use
+}
+
+// listenerSettings are what can change about a listener while it is open.
+type listenerSettings struct {
+	config.Listener
+	trusted []netip.Prefix // who may send a PROXY header
+	secure  *tls.Config    // nil: without TLS
+}
+
+// use puts settings into use, and returns those before; nil: there were none.
+func (l *listener) use(s *listenerSettings) *listenerSettings {
+	l.edges.waits.WithLabelValues(s.Known()) // counted from zero
+	return l.settings.Swap(s)
 }
 
 const (
@@ -23,49 +44,55 @@ const (
 	longestPause  = 500 * time.Millisecond
 )
 
-func (l patientListener) Accept() (net.Conn, error) {
-	for pause := shortestPause; ; pause = min(2*pause, longestPause) {
+// Accept returns the next connection.
+func (l *listener) Accept() (net.Conn, error) {
+	for pause := shortestPause; ; {
 		conn, err := l.Listener.Accept()
-		switch tcp, ok := conn.(*net.TCPConn); {
-		case err == nil && ok:
-			return &clientConn{TCPConn: tcp}, nil
-		case err == nil || !isShortage(err):
-			return conn, err
+		switch {
+		case err == nil:
+			if conn := l.prepare(conn); conn != nil {
+				return conn, nil
+			}
+			continue
+		case !isShortage(err):
+			return nil, err
 		}
+		l.edges.waits.WithLabelValues(l.settings.Load().Known()).Inc()
 		if pause == shortestPause {
 			l.log.Error("connections have to wait", "listener", l.Addr().String(), "error", err)
 		}
 		time.Sleep(pause)
+		pause = min(2*pause, longestPause)
 	}
 }
 
-// clientConn is a client's connection as long as it is HTTP's.
-type clientConn struct {
-	*net.TCPConn
-	admitted *admission // to a session that has not taken it over yet
-	last     bool       // what is written next is the last, and is followed by Close
+// prepare makes what is asked of an accepted connection part of it; nil: it is closed, as
+// it may not come by this listener.
+func (l *listener) prepare(conn net.Conn) net.Conn {
+	settings := l.settings.Load()
+	client := &clientConn{Conn: conn, listener: l, headed: settings.ProxyProtocol}
+	if client.headed && !isTrusted(addressOf(conn.RemoteAddr()), settings.trusted) && !isUnix(conn.RemoteAddr()) {
+		l.edges.refuseHeader(l, headerUntrusted, conn.RemoteAddr(), errors.New("not in trusted_proxies"))
+		_ = conn.Close()
+		return nil
+	}
+	if settings.secure != nil {
+		return &secureConn{TLS: evloop.Server(client, settings.secure), client: client}
+	}
+	return client
 }
 
-// Write has the last bytes leave together with the end of the stream.
-func (c *clientConn) Write(b []byte) (n int, err error) {
-	if c.last {
-		n = c.writeLast(b)
+// addressOf returns an address of TCP; another one is not valid.
+func addressOf(addr net.Addr) netip.Addr {
+	if tcp, ok := addr.(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap().WithZone("")
 	}
-	if n < len(b) {
-		var more int
-		more, err = c.TCPConn.Write(b[n:])
-		n += more
-	}
-	return n, err
+	return netip.Addr{}
 }
 
-// Close gives back what was admitted, too.
-func (c *clientConn) Close() error {
-	if c.admitted != nil {
-		c.admitted.leave()
-		c.admitted.trace.Refused(time.Now(), 0, policies.ClientLost.String())
-	}
-	return c.TCPConn.Close()
+func isUnix(addr net.Addr) bool {
+	_, ok := addr.(*net.UnixAddr)
+	return ok
 }
 
 // isShortage reports whether accept(2), or a dial, may succeed once sessions have ended.

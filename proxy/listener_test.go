@@ -6,6 +6,10 @@ import (
 	"os"
 	"syscall"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"wswarden/config"
 )
 
 // scarce fails as often as it has errors, and then accepts.
@@ -34,7 +38,13 @@ func TestListenerOutlastsShortage(t *testing.T) {
 	}
 	defer client.Close()
 
-	patient := patientListener{&scarce{ln, []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED}}, slog.New(slog.DiscardHandler)}
+	log := slog.New(slog.DiscardHandler)
+	patient := &listener{
+		Listener: &scarce{ln, []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED}},
+		log:      log,
+		edges:    newEdges(prometheus.NewRegistry(), log),
+	}
+	patient.settings.Store(&listenerSettings{Listener: config.Listener{Name: "public"}})
 	conn, err := patient.Accept()
 	if err != nil {
 		t.Fatal(err)

@@ -45,7 +45,7 @@ func (s *session) move(k *kind) *seating {
 	if after.OnReload == policies.OnReloadEnforce && !after.Observes(after.Subscriptions.Mode) {
 		s.shrink(after.Subscriptions.Max)
 	}
-	if s.worker.drainDeadline == policies.Never {
+	if s.worker.drainDeadline == policies.Never && !s.failing {
 		s.drainAt = policies.Never
 	}
 	s.recheck()

@@ -116,7 +116,7 @@ func (a *admission) about() []slog.Attr {
 	about := []slog.Attr{
 		slog.String("session", api.ID(a.id).String()),
 		slog.String("policy", a.kind.policy.Name),
-		slog.String("address", a.client.String()),
+		slog.String("address", a.clientText()),
 	}
 	if id := a.identityText(); id != "" {
 		about = append(about, slog.String("identity", id))

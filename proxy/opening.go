@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"strconv"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"wswarden/policies"
 	"wswarden/proxy/admin/api"
 	"wswarden/proxy/evloop"
+	"wswarden/proxy/upstreams"
 )
 
 // opening is a handshake with upstream under way, on a worker's event loop: it
@@ -28,16 +28,21 @@ type opening struct {
 	worker    *worker
 	admission *admission
 
-	clientFD   int
+	client     detached
 	fromClient []byte // what the client sent right behind its request
 
 	upstream  evloop.Socket
 	timer     evloop.Timer
-	addresses []netip.AddrPort // not tried yet
-	dialUntil policies.Moment  // for all of them
-	request   []byte           // not sent yet
-	unsent    []byte
-	answer    []byte // read so far, if that was not all of the head
+	via       *upstream            // the configuration's at the handshake
+	addresses []*upstreams.Address // not tried yet
+	address   *upstreams.Address   // that is dialled, or was; nil: none
+	dialling  *dialling            // by a goroutine; nil: by none
+	dialUntil policies.Moment      // for all addresses
+	request   []byte               // behind the header, if there is one
+	header    int                  // how long a PROXY header at its beginning is
+	unsent    []byte               // of the request
+	asked     bool                 // upstream has got a part of it
+	answer    []byte               // read so far, if that was not all of the head
 
 	accept   string // what upstream has to prove that it has read the request
 	protocol string // the first subprotocol that the client asks for
@@ -80,7 +85,7 @@ func (o *opening) begin() {
 		return
 	}
 	o.timer.Owner = o
-	o.dialUntil = o.worker.loop.Now() + o.server.setup().Upstream.DialTimeout
+	o.dialUntil = o.worker.loop.Now() + o.via.DialTimeout
 	o.dial(errors.New("name has no address"))
 }
 
@@ -88,36 +93,61 @@ func (o *opening) begin() {
 // is why the one before could not be reached.
 func (o *opening) dial(err error) {
 	for len(o.addresses) > 0 {
+		o.leaveAddress()
 		o.unsent = o.request
 		now := o.worker.loop.Now()
-		o.worker.loop.Set(&o.timer, now+(o.dialUntil-now)/time.Duration(len(o.addresses)))
-		address := o.addresses[0]
-		o.addresses = o.addresses[1:]
-		prepare := func(fd int) error { return tuneSocket(fd, o.server.setup().Config, spreadKeepIdle()) }
-		if err = o.worker.loop.Connect(&o.upstream, address, prepare, o); err == nil {
+		limit := (o.dialUntil - now) / time.Duration(len(o.addresses))
+		if limit <= 0 { // no address is to blame
+			err = errNotTaken
+			break
+		}
+		o.worker.loop.Set(&o.timer, now+limit)
+		o.address, o.addresses = o.addresses[0], o.addresses[1:]
+		o.address.Enter()
+		switch {
+		case o.address.Server.TLS:
+			o.dialAway(limit)
+			return
+		case o.address.Network == "unix":
+			err = o.worker.loop.ConnectUnix(&o.upstream, o.address.Path, o)
+		default:
+			err = o.worker.loop.Connect(&o.upstream, o.address.AddrPort, o.via.tune, o)
+		}
+		switch {
+		case err == nil:
 			o.Ready() // on the same machine it is connected by now
 			return
+		case isFull(err):
+			o.dialAway(limit)
+			return
 		}
+		o.unreached(err)
 	}
-	if isShortage(err) {
+	switch {
+	case err == errNotTaken:
+		o.fail(errNotTaken, nil)
+	case isShortage(err):
 		o.fail(errExhausted, fmt.Errorf("%w: each session needs two; raise ulimit -n", err))
-		return
+	default:
+		o.fail(errUnreachable, err)
 	}
-	o.fail(errUnreachable, err)
 }
 
 // Ready is called by the loop when upstream's socket may be ready.
 func (o *opening) Ready() {
 	if len(o.unsent) > 0 {
 		n, err := o.upstream.Write(o.unsent)
-		if err != nil && n == 0 && len(o.unsent) == len(o.request) {
+		if err != nil && n == 0 && !o.asked {
 			o.upstream.Close()
+			o.unreached(err)
 			o.dial(err)
 			return
 		}
-		if n > 0 && len(o.unsent) == len(o.request) {
+		if n > 0 && !o.asked {
+			o.asked = true
+			o.address.Connected()
 			o.server.forwarder.dials.count(dialConnected)
-			o.worker.loop.Set(&o.timer, o.worker.loop.Now()+o.server.setup().Upstream.HandshakeTimeout)
+			o.worker.loop.Set(&o.timer, o.worker.loop.Now()+o.via.HandshakeTimeout)
 		}
 		o.unsent = o.unsent[n:]
 	}
@@ -132,13 +162,31 @@ func (o *opening) Ready() {
 // Expired is called by the loop when upstream has taken too long.
 func (o *opening) Expired() {
 	switch {
-	case len(o.unsent) < len(o.request):
+	case o.asked:
 		o.fail(errNotAnswered, nil)
 	case len(o.addresses) > 0:
 		o.upstream.Close()
+		o.abandonDial()
+		o.unreached(errNotTaken)
 		o.dial(errNotTaken)
 	default:
+		o.unreached(errNotTaken)
 		o.fail(errNotTaken, nil)
+	}
+}
+
+// unreached notes that the address could not be connected to.
+func (o *opening) unreached(err error) {
+	if !isShortage(err) {
+		o.address.Failed(err)
+	}
+}
+
+// leaveAddress tells the address that no session comes of it.
+func (o *opening) leaveAddress() {
+	if o.address != nil {
+		o.address.Leave()
+		o.address = nil
 	}
 }
 
@@ -211,12 +259,15 @@ func (o *opening) switchProtocols(head, rest []byte) {
 func (o *opening) checkAnswer(head []byte) (forClient []byte, deflate bool, refused error) {
 	var upgrade, connection, accepted bool
 	line, _, _ := cutLine(head)
+	if !bytes.HasSuffix(line, []byte("\r\n")) || hasControls(line[:len(line)-2]) {
+		return nil, false, errMalformed
+	}
 	forClient = append(make([]byte, 0, len(head)), line...)
 	for raw := head[len(line):]; len(raw) > 2; {
 		line, name, value := cutLine(raw)
 		raw = raw[len(line):]
 		err := checkLine(line, name)
-		if err != nil {
+		if err != nil || hasControls(line[:len(line)-2]) {
 			return nil, false, errMalformed
 		}
 		switch kindOf(name) {
@@ -283,16 +334,18 @@ func (o *opening) superseded() {
 		return
 	}
 	o.end()
+	o.leaveAddress()
 	o.count(not)
 	o.part()
 	d := not.dismissal(o)
-	d.fd = o.clientFD
+	d.client = o.client
 	d.begin()
 }
 
 // end leaves nothing of the opening on the loop but its socket.
 func (o *opening) end() {
 	o.admission.opening = nil
+	o.abandonDial()
 	o.worker.loop.Cancel(&o.timer)
 	delete(o.worker.openings, o)
 }
@@ -308,6 +361,7 @@ func acceptKey(key []byte) string {
 // the log why.
 func (o *opening) fail(refused, cause error) {
 	o.end()
+	o.leaveAddress()
 	o.count(refused)
 	if cause != nil { // upstream has gone, or never came
 		o.upstream.Close()
@@ -333,7 +387,7 @@ func (o *opening) tellFailed(refused, cause error) {
 	if !now {
 		return
 	}
-	about := []any{"session", api.ID(a.id).String(), "policy", a.kind.policy.Name, "address", a.client.String(), "reason", refused.Error()}
+	about := []any{"session", api.ID(a.id).String(), "policy", a.kind.policy.Name, "address", a.clientText(), "reason", refused.Error()}
 	if cause != nil {
 		about = append(about, "error", cause.Error())
 	}
@@ -372,36 +426,46 @@ func (o *opening) count(failed error) {
 // for any other response.
 func (o *opening) passOn(begun []byte) {
 	o.end()
+	o.leaveAddress()
 	o.server.handshakes.count(handshakeRefused)
 	o.admission.trace.Refused(time.Now(), statusOf(begun), "")
 	o.admission.leave()
-	fd, err := o.upstream.Detach()
+	var upstream detached
+	var err error
+	upstream.fd, upstream.secure, err = o.upstream.Detach()
 	o.server.leave()
-	go o.answerBy(func(a *answered) error {
-		if err != nil {
-			return err
+	go func() {
+		var conn net.Conn
+		if err == nil {
+			conn, err = upstream.attach()
 		}
-		conn, err := attach(fd)
-		if err != nil {
-			return err
+		answered := o.answerBy(func(a *answered) error {
+			if err != nil {
+				return err
+			}
+			br := readers.Get().(*bufio.Reader)
+			br.Reset(io.MultiReader(bytes.NewReader(begun), conn))
+			a.upstream = &upstreamConn{Conn: conn, br: br}
+			return nil
+		})
+		if !answered && conn != nil {
+			_ = conn.Close()
 		}
-		br := readers.Get().(*bufio.Reader)
-		br.Reset(io.MultiReader(bytes.NewReader(begun), conn))
-		a.upstream = &upstreamConn{Conn: conn, br: br}
-		return nil
-	})
+	}()
 }
 
-// answerBy has fasthttp answer the client after all, from a goroutine.
-func (o *opening) answerBy(prepare func(*answered) error) {
-	conn, err := attach(o.clientFD)
+// answerBy has fasthttp answer the client after all, from a goroutine. If it cannot, which
+// it reports, prepare is not called.
+func (o *opening) answerBy(prepare func(*answered) error) bool {
+	conn, err := o.client.attach()
 	if err != nil {
 		o.server.log.Error("handshake not answered", "error", err)
-		return
+		return false
 	}
 	a := &answered{Conn: conn, request: "GET / HTTP/1.1\r\nHost: upstream\r\n\r\n"}
 	a.refused = prepare(a)
 	_ = o.server.http.ServeConn(a)
+	return true
 }
 
 // answered is a client's connection that fasthttp has given up for a session

@@ -224,6 +224,7 @@ func (s *session) describe(row *api.Session) {
 // and what comes next. It is called on the loop, by a scan.
 func (s *session) detail() (d api.Detail) {
 	s.describe(&d.Session)
+	d.Upstream = s.admission.address.String()
 	at := func(m policies.Moment) *time.Time {
 		if m == policies.Never {
 			return nil

@@ -12,7 +12,7 @@ type parting struct {
 
 // part takes leave of upstream. It is called on the loop, by an opening that ends.
 func (o *opening) part() {
-	if !o.upstream.Open() || len(o.unsent) == len(o.request) {
+	if !o.upstream.Open() || !o.asked {
 		o.upstream.Close()
 		o.admission.leave()
 		return

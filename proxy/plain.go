@@ -10,8 +10,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
-
-	"wswarden/config"
 )
 
 // Plain HTTP is what is no WebSocket handshake: it is passed to upstream as it
@@ -66,7 +64,7 @@ func configureServer(s *fasthttp.Server) {
 // forwarder passes plain HTTP requests to upstream. Its methods may be called
 // from any goroutine.
 type forwarder struct {
-	config   func() *config.Config // the one in use
+	setup    func() *setup // the one in use
 	log      *slog.Logger
 	dials    *dials
 	requests *httpRequests
@@ -79,9 +77,9 @@ type forwarder struct {
 
 // newForwarder makes a forwarder to the upstream of the configuration in use, that
 // registers its metrics.
-func newForwarder(config func() *config.Config, log *slog.Logger, registry prometheus.Registerer) *forwarder {
+func newForwarder(setup func() *setup, log *slog.Logger, registry prometheus.Registerer) *forwarder {
 	return &forwarder{
-		config:   config,
+		setup:    setup,
 		log:      log,
 		dials:    newDials(registry),
 		requests: newHTTPRequests(registry),
@@ -108,7 +106,9 @@ func (f *forwarder) forward(ctx *fasthttp.RequestCtx) {
 	}
 	buffer := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)
-	request := head.appendTo((*buffer)[:0], newPeer(ctx, f.config().TrustedProxies), false)
+	setup := f.setup()
+	from := newPeer(ctx, setup.TrustedProxies)
+	request := head.appendTo((*buffer)[:0], from, false)
 
 	body := newRequestBody(ctx, head.chunked)
 	if body != nil {
@@ -119,17 +119,29 @@ func (f *forwarder) forward(ctx *fasthttp.RequestCtx) {
 		}
 	}
 
-	upstream := f.config().Upstream
-	uc := f.idleConn(upstream.Address())
+	upstream := setup.upstream
+	addresses, err := upstream.pool.Pick(upstream.stickyKey(ctx, &head, from), upstream.DialTimeout)
+	if err != nil {
+		err = f.notPicked(err)
+		refuse(ctx, err)
+		tellWhen(ctx, err)
+		return
+	}
+	header := upstream.proxyHeader(ctx)
+	var uc *upstreamConn
+	if len(header) == 0 {
+		uc = f.idleConn(addresses[0])
+	}
 	for {
 		if uc == nil {
-			if uc, err = f.dial(upstream); err != nil {
+			if uc, err = f.dial(upstream, addresses, header); err != nil {
 				f.fail(ctx, err)
 				return
 			}
 		}
 		x := newExchange(ctx, uc, body)
 		if err = x.roundTripHead(request, upstream.HandshakeTimeout); err == nil {
+			uc.address.Connected() // as good as a new connection, which a breaker may wait for
 			f.relay(x)
 			return
 		}
@@ -181,7 +193,8 @@ func (f *forwarder) relay(x *exchange) {
 		return
 	}
 	length := h.ContentLength() // -1: chunked, -2: until the connection ends
-	uc.persistent = !h.ConnectionClose()
+	// A 204 that announces a body may be followed by one, RFC 9110 §8.6.
+	uc.persistent = !h.ConnectionClose() && (h.StatusCode() != fasthttp.StatusNoContent || length == 0 || length == -2)
 	dropHopByHop(h)
 	h.ResetConnectionClose()
 	h.SetProtocol([]byte("HTTP/1.1"))

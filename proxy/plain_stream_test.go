@@ -220,7 +220,7 @@ func TestRespond(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		uc, err := f.dial(f.config().Upstream)
+		uc, err := f.dialOne()
 		if err != nil {
 			t.Error(err)
 			return

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -14,7 +15,7 @@ import (
 	"github.com/valyala/fasthttp"
 	"golang.org/x/sys/unix"
 
-	"wswarden/config"
+	"wswarden/proxy/upstreams"
 )
 
 const (
@@ -42,8 +43,9 @@ func (e *dialError) Unwrap() error { return e.error }
 // for what net.Conn allows.
 type upstreamConn struct {
 	net.Conn
-	br      *bufio.Reader // reads Conn
-	address string        // that was dialled
+	br      *bufio.Reader      // reads Conn
+	address *upstreams.Address // that was dialled
+	single  bool               // for one client alone, who has been named
 
 	reused     bool      // has carried a request before
 	persistent bool      // upstream keeps it open after the response
@@ -52,24 +54,38 @@ type upstreamConn struct {
 
 var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, headLimit) }}
 
-// dial opens a new connection to upstream. The error is a *dialError.
-func (f *forwarder) dial(upstream config.Upstream) (*upstreamConn, error) {
-	dialer := net.Dialer{Timeout: upstream.DialTimeout, KeepAlive: -1}
-	address := upstream.Address()
-	conn, err := dialer.Dial("tcp", address)
+// dial opens a new connection to the first of the addresses that can be reached, behind a
+// PROXY header if there is one. The error is a *dialError.
+func (f *forwarder) dial(upstream *upstream, addresses []*upstreams.Address, header []byte) (*upstreamConn, error) {
+	conn, address, err := upstream.connectAny(addresses, header)
 	f.dials.count(dialOutcomeOf(err))
 	if err != nil {
 		return nil, &dialError{fmt.Errorf("dial upstream: %w", err)}
 	}
 	br := readers.Get().(*bufio.Reader)
 	br.Reset(conn)
-	return &upstreamConn{Conn: conn, br: br, address: address}, nil
+	return &upstreamConn{Conn: conn, br: br, address: address, single: len(header) > 0}, nil
+}
+
+// notPicked counts a request for which upstream has no address, and returns what the
+// client is told.
+func (f *forwarder) notPicked(err error) error {
+	if open, ok := errors.AsType[*upstreams.OpenError](err); ok {
+		f.dials.count(dialHeldBack)
+		return &heldBack{open.RetryAfter}
+	}
+	f.dials.count(dialUnresolved)
+	f.log.Debug("upstream's name not resolved", "error", err) // what has changed is told once
+	return errUnreachable
 }
 
 // readHead reads a response's head, passing over interim responses: the client
 // has got its 100 from fasthttp. 101 is final, RFC 9110 §15.2.
 func (uc *upstreamConn) readHead(h *fasthttp.ResponseHeader) error {
 	for n := range interimLimit {
+		if err := checkAnswerHead(uc.br); err != nil {
+			return fmt.Errorf("read upstream's response: %w", err)
+		}
 		if err := h.Read(uc.br); err == io.EOF && n == 0 { // not a single byte
 			return errNoAnswer
 		} else if err != nil {
@@ -96,14 +112,16 @@ func (uc *upstreamConn) close() {
 }
 
 // idleConn takes a connection to the address out of the pool; nil if there is none.
-func (f *forwarder) idleConn(address string) *upstreamConn {
+func (f *forwarder) idleConn(address *upstreams.Address) *upstreamConn {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for n := len(f.idle); n > 0; n = len(f.idle) {
-		uc := f.idle[n-1]
-		f.idle[n-1] = nil
-		f.idle = f.idle[:n-1]
-		if uc.address == address && time.Since(uc.idleSince) < idleTimeout && !readable(uc.Conn) {
+	for n := len(f.idle) - 1; n >= 0; n-- {
+		uc := f.idle[n]
+		if uc.address != address {
+			continue
+		}
+		f.idle = slices.Delete(f.idle, n, n+1)
+		if time.Since(uc.idleSince) < idleTimeout && !readable(uc.Conn) {
 			return uc
 		}
 		uc.close()
@@ -118,7 +136,7 @@ func (f *forwarder) keep(uc *upstreamConn) {
 	_ = uc.SetDeadline(time.Time{})
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.closed || len(f.idle) == idleLimit {
+	if f.closed || uc.single || len(f.idle) == idleLimit {
 		uc.close()
 		return
 	}
@@ -216,7 +234,7 @@ func poll(fd uintptr, events int16) bool {
 
 // rawConn returns the descriptor under conn, also under TLS; nil if it has none.
 func rawConn(conn net.Conn) syscall.RawConn {
-	if outer, ok := conn.(interface{ NetConn() net.Conn }); ok {
+	for outer, ok := conn.(interface{ NetConn() net.Conn }); ok; outer, ok = conn.(interface{ NetConn() net.Conn }) {
 		conn = outer.NetConn()
 	}
 	if conn, ok := conn.(syscall.Conn); ok {

@@ -101,7 +101,7 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 	f := forwarderTo(startUpstream(t, func(c *wire, _ int) { c.expectEnd() }), patience, patience, prometheus.NewRegistry())
 	defer f.close()
 	for range idleLimit + 3 {
-		uc, err := f.dial(f.config().Upstream)
+		uc, err := f.dialOne()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -137,5 +137,40 @@ func TestNoRetryAfterInterimResponse(t *testing.T) {
 	c.mustHead("HTTP/1.1 502 ")
 	if n := len(connections); n != 1 {
 		t.Errorf("%d connections, want 1", n)
+	}
+}
+
+// A 204 must have no body, but what says that it has one may send it: the connection
+// is not used again.
+func TestConnectionOfA204WithABody(t *testing.T) {
+	for _, test := range []struct {
+		framing string
+		want    int // connections
+	}{
+		{"", 1},
+		{"Content-Length: 0\r\n", 1},
+		{"Content-Length: 5\r\n", 2},
+		{"Transfer-Encoding: chunked\r\n", 2},
+	} {
+		t.Run(test.framing, func(t *testing.T) {
+			connections := make(chan int, 9)
+			upstream := startUpstream(t, func(c *wire, nth int) {
+				connections <- nth
+				for {
+					if _, err := c.head(); err != nil {
+						return
+					}
+					c.send("HTTP/1.1 204 No Content\r\n" + test.framing + "\r\n")
+				}
+			})
+			c := dialWire(t, startPlain(t, upstream, patience))
+			for range 2 {
+				c.send(get)
+				c.expect("HTTP/1.1 204 No Content\r\n\r\n")
+			}
+			if n := len(connections); n != test.want {
+				t.Errorf("%d connections, want %d", n, test.want)
+			}
+		})
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"wswarden/config"
+	"wswarden/proxy/upstreams"
 )
 
 // patience is how long a test waits for what must happen.
@@ -164,9 +165,21 @@ func isTimeout(err error) bool {
 
 // forwarderTo returns a forwarder to the upstream at an address.
 func forwarderTo(address string, dialTimeout, responseTimeout time.Duration, registry prometheus.Registerer, trusted ...netip.Prefix) *forwarder {
-	c := &config.Config{
+	c := &setup{Config: &config.Config{
 		Upstream:       config.Upstream{URL: "http://" + address, DialTimeout: dialTimeout, HandshakeTimeout: responseTimeout},
 		TrustedProxies: trusted,
+	}}
+	c.upstream, _ = newUpstream(c.Config, nil, nil)
+	c.upstream.pool = upstreams.New(c.Config.Upstream, nil, upstreams.Options{})
+	return newForwarder(func() *setup { return c }, slog.New(slog.DiscardHandler), registry)
+}
+
+// dialOne opens a connection to upstream.
+func (f *forwarder) dialOne() (*upstreamConn, error) {
+	u := f.setup().upstream
+	addresses, err := u.pool.Pick("", u.DialTimeout)
+	if err != nil {
+		return nil, err
 	}
-	return newForwarder(func() *config.Config { return c }, slog.New(slog.DiscardHandler), registry)
+	return f.dial(u, addresses, nil)
 }

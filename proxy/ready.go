@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"net"
 	"sync"
 	"time"
 
@@ -39,13 +38,13 @@ func (p *probe) upstream(ctx context.Context, s *Server) error {
 	if time.Since(p.at) < probeAge {
 		return p.last
 	}
-	dialer := net.Dialer{Timeout: s.setup().Upstream.DialTimeout}
-	conn, err := dialer.DialContext(ctx, "tcp", s.setup().Upstream.Address())
+	u := s.setup().upstream
+	err := u.pool.Ready(ctx)
+	if err == nil && u.Health.Path == "" {
+		err = u.reach()
+	}
 	if ctx.Err() != nil {
 		return ctx.Err() // who asks has gone: nothing is known
-	}
-	if err == nil {
-		_ = conn.Close()
 	}
 	s.forwarder.dials.up.Set(0)
 	if err == nil {

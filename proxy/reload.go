@@ -123,7 +123,7 @@ func (s *Server) Reload(ctx context.Context, why string) (api.Reloaded, error) {
 	s.log.Info("configuration reloaded", "why", why, "changed", changes.Changed, "sessions", changes.Sessions, "ending", changes.Ending,
 		"took", changes.Took.Duration().Round(time.Microsecond).String(),
 		slog.Group("policies", "added", changes.Policies.Added, "changed", changes.Policies.Changed, "removed", changes.Policies.Removed),
-		slog.Group("listeners", "added", changes.Listeners.Added, "removed", changes.Listeners.Removed),
+		slog.Group("listeners", "added", changes.Listeners.Added, "changed", changes.Listeners.Changed, "removed", changes.Listeners.Removed),
 		"settings", changes.Settings)
 	return changes, nil
 }
@@ -131,7 +131,7 @@ func (s *Server) Reload(ctx context.Context, why string) (api.Reloaded, error) {
 // apply puts a valid configuration into use.
 func (s *Server) apply(ctx context.Context, loaded *config.Loaded) (changes api.Reloaded, err error) {
 	cfg := loaded.Config
-	opened, problem := s.openMissing(cfg)
+	opened, settings, problem := s.openMissing(cfg)
 	if problem != nil {
 		problem.Place = loaded.Places.At(problem.Key)
 		return changes, config.Problems{*problem}
@@ -156,8 +156,8 @@ func (s *Server) apply(ctx context.Context, loaded *config.Loaded) (changes api.
 			}
 		}
 	}
-	s.current.Store(after)
-	changes.Listeners = s.listeners.swap(cfg, opened)
+	s.use(after)
+	changes.Listeners = s.listeners.swap(cfg, opened, settings)
 	changes.Policies = policyChanges(before.Config, cfg)
 	var seats []*seating
 	for _, w := range s.workers {

@@ -23,11 +23,9 @@ import (
 )
 
 const (
-	// reloadSessions is fewer where leakSessions is.
-	reloadSessions = min(200, leakSessions/10)
-	reloadEchoes   = 1      // in each session, for each reload, but in slow ones
-	reloadTopics   = 4      // of each session that subscribes
-	slowBytes      = 15_000 // of messages in slow ones
+	reloadEchoes = 1      // in each session, for each reload, but in slow ones
+	reloadTopics = 4      // of each session that subscribes
+	slowBytes    = 15_000 // of messages in slow ones
 )
 
 // reloadPaths are those of the policies that sessions live under, by their number.

@@ -38,7 +38,9 @@ import (
 type Server struct {
 	current   atomic.Pointer[setup]
 	log       *slog.Logger
+	listen    Listen
 	listeners listeners
+	edges     *edges
 	workers   []*worker
 	http      fasthttp.Server
 	forwarder *forwarder
@@ -62,7 +64,8 @@ type Server struct {
 	vectors    *vectors
 	reloads    reloads
 
-	forgetAtOnce bool // for tests: see longestHandshake
+	serving      atomic.Bool // Run has begun
+	forgetAtOnce bool        // for tests: see longestHandshake
 	ledger       report.Ledger
 
 	// Sessions and handshakes under way. The mutex orders a handshake's
@@ -72,21 +75,35 @@ type Server struct {
 	inside   sync.WaitGroup
 	askDrain func() // begins a drain; a second call does nothing
 	asked    chan struct{}
+	handOver handOver
+}
+
+// Options is what a server can be given beside its configuration.
+type Options struct {
+	// Listen opens the sockets of listeners, and that of the admin listener, in the
+	// server's stead: it may have got them from elsewhere. What it returns has a
+	// descriptor (it is a syscall.Conn) and is closed by the server. It may be called
+	// again on a reload. Nil: the server opens them itself.
+	Listen Listen
 }
 
 // New prepares a server for a valid configuration and binds its listeners, so
 // that an address in use is an error here and not later.
-func New(cfg *config.Config, log *slog.Logger) (*Server, error) {
-	return newServer(cfg, log, evloop.New)
+func New(cfg *config.Config, log *slog.Logger, options Options) (*Server, error) {
+	return newServer(cfg, log, options, evloop.New)
 }
 
-func newServer(cfg *config.Config, log *slog.Logger, newLoop func() (*evloop.Loop, error)) (*Server, error) {
-	s := &Server{journal: newJournal(log.Handler()), loops: runtime.GOMAXPROCS(0), events: newEvents(), asked: make(chan struct{})}
+func newServer(cfg *config.Config, log *slog.Logger, options Options, newLoop func() (*evloop.Loop, error)) (*Server, error) {
+	if options.Listen == nil {
+		options.Listen = listenAlone
+	}
+	s := &Server{listen: options.Listen, journal: newJournal(log.Handler()), loops: runtime.GOMAXPROCS(0), events: newEvents(), asked: make(chan struct{})}
 	s.askDrain = sync.OnceFunc(func() { close(s.asked) })
 	s.log = slog.New(s.journal)
 	s.registry = admin.NewRegistry()
+	s.edges = newEdges(s.registry, s.log)
 	s.handshakes = newUpstreamHandshakes(s.registry)
-	s.forwarder = newForwarder(func() *config.Config { return s.setup().Config }, s.log, s.registry)
+	s.forwarder = newForwarder(s.setup, s.log, s.registry)
 	s.vectors = newVectors(s.registry)
 	s.registerGauges()
 	s.reporter = webhook.New(s.log, s.registry)
@@ -95,7 +112,7 @@ func newServer(cfg *config.Config, log *slog.Logger, newLoop func() (*evloop.Loo
 		s.close()
 		return nil, err
 	}
-	s.current.Store(first)
+	s.use(first)
 	if c := cfg.Tracing; c.Endpoint != "" {
 		if s.tracer, err = tracing.New(c.Endpoint, c.SampleRatio, Version(), s.log); err != nil {
 			s.close()
@@ -109,6 +126,7 @@ func newServer(cfg *config.Config, log *slog.Logger, newLoop func() (*evloop.Loo
 	s.http.Handler = s.serve
 	s.http.Logger = slog.NewLogLogger(s.journal, slog.LevelDebug) // clients' errors
 	s.http.ErrorHandler = s.forwarder.refuse
+	s.http.ExpectHandler = s.forwarder.invite
 	configureServer(&s.http)
 	if err := s.bind(); err != nil {
 		s.close()
@@ -128,11 +146,11 @@ func newServer(cfg *config.Config, log *slog.Logger, newLoop func() (*evloop.Loo
 // bind opens all listeners.
 func (s *Server) bind() error {
 	cfg := s.setup().Config
-	opened, problem := s.openMissing(cfg)
+	opened, settings, problem := s.openMissing(cfg)
 	if problem != nil {
 		return config.Problems{*problem}
 	}
-	s.listeners.swap(cfg, opened)
+	s.listeners.swap(cfg, opened, settings)
 	if cfg.Admin.Address == "" {
 		return nil
 	}
@@ -141,6 +159,7 @@ func (s *Server) bind() error {
 		return fmt.Errorf("admin.token_file: %w", err)
 	}
 	a, err := admin.New(admin.Options{
+		Listen:    s.listen,
 		Address:   cfg.Admin.Address,
 		Token:     token,
 		Hosts:     cfg.Admin.Hosts,
@@ -169,6 +188,9 @@ func (s *Server) close() {
 		_ = s.store.Close()
 	}
 	s.reporter.Close(context.Background()) // nothing was sent
+	if c := s.setup(); c != nil {
+		c.upstream.pool.Close()
+	}
 	s.closeTracer()
 	s.events.close()
 	s.journal.close()
@@ -212,9 +234,18 @@ func (s *Server) adminText() string {
 	return s.admin.Addr().String()
 }
 
+// upstreamText is where upstream is, as the configuration has it.
+func (s *Server) upstreamText() any {
+	if c := s.setup(); c.Upstream.URL == "" {
+		return c.Shown("upstream.urls")
+	}
+	return s.setup().Shown("upstream.url")
+}
+
 // Run serves until ctx is done, then drains, and returns when nothing is left:
 // nil, or what kept a part from serving. It may be called once.
 func (s *Server) Run(ctx context.Context) error {
+	s.serving.Store(true)
 	ctx, failed := context.WithCancelCause(ctx)
 	defer failed(nil)
 	var loops, servers sync.WaitGroup
@@ -241,7 +272,7 @@ func (s *Server) Run(ctx context.Context) error {
 		})
 	}
 	go s.watchHeap(ctx)
-	s.log.Info("serving", "listeners", addressTexts(s.Addrs()), "upstream", s.setup().Shown("upstream.url"), "admin", s.adminText())
+	s.log.Info("serving", "listeners", addressTexts(s.Addrs()), "upstream", s.upstreamText(), "admin", s.adminText())
 
 	select {
 	case <-ctx.Done():
@@ -252,6 +283,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.lastReports()
 
 	s.forwarder.close()
+	s.setup().upstream.pool.Close()
 	for _, w := range s.workers {
 		_ = w.loop.Do(w.lag.end)
 		_ = w.loop.Stop()
@@ -278,9 +310,12 @@ func (s *Server) Run(ctx context.Context) error {
 func (s *Server) drain() {
 	began := time.Now()
 	deadline := evloop.Now() + s.setup().Drain.Timeout
-	s.entrance.Lock()
-	s.draining = true
-	s.entrance.Unlock()
+	handOver := s.handOver.begun.Load()
+	if handOver {
+		s.leaveSockets()
+	} else {
+		s.refuseAll()
+	}
 	s.log.Info("draining", "timeout", s.setup().Drain.Timeout.String(), "spread", s.setup().Drain.Spread.String())
 
 	for _, w := range s.workers {
@@ -288,6 +323,10 @@ func (s *Server) drain() {
 	}
 	timeout, cancel := context.WithTimeout(context.Background(), s.setup().Drain.Timeout)
 	defer cancel()
+	if handOver {
+		s.finishRequests(timeout)
+		s.refuseAll()
+	}
 	empty := make(chan struct{})
 	go func() {
 		s.inside.Wait()
@@ -306,6 +345,12 @@ func (s *Server) drain() {
 	}
 	<-empty
 	s.log.Info("drained", "took", time.Since(began).Round(time.Millisecond).String())
+}
+
+func (s *Server) refuseAll() {
+	s.entrance.Lock()
+	defer s.entrance.Unlock()
+	s.draining = true
 }
 
 // ready reports whether new sessions are admitted.

@@ -45,6 +45,7 @@ type session struct {
 	finishing bool
 	waiting   bool // for a seat under the identity that its client has told
 	gone      bool
+	failing   bool // its address of upstream's is, which is why it is draining
 	// keepsWindow: upstream inflates the client's messages as one stream, although each
 	// is compressed alone.
 	keepsWindow bool
@@ -81,14 +82,14 @@ func (w *worker) open(o *opening, head, early []byte, deflate bool) {
 			go seating.take()
 		}
 	}
+	a.address = o.address
 	s.admission.trace = s.admission.trace.Opened(time.Now())
 	if events := w.server.events; events.watched() {
 		events.tell(s.event(api.EventOpened, nil))
 	}
 
 	o.upstream.Move(&s.upstream.socket, &s.upstream)
-	if err := w.loop.Add(&s.client.socket, o.clientFD, &s.client); err != nil {
-		closeDescriptor(o.clientFD)
+	if err := o.client.add(w.loop, &s.client.socket, &s.client); err != nil {
 		s.client.lost(err)
 		return
 	}
@@ -146,6 +147,10 @@ func (s *session) Expired() {
 // or as the answer to the other peer's.
 func (s *session) sawClose(d *side, frame []byte) {
 	d.heard, d.deaf, d.held = true, true, nil
+	if s.cause == policies.NoCause && !s.upstream.socket.Open() { // orphaned: nobody else will answer
+		s.end(s.wish, "")
+		return
+	}
 	if s.cause == policies.NoCause {
 		cause := policies.UpstreamClose
 		if d.isClient() {
@@ -161,7 +166,10 @@ func (s *session) sawClose(d *side, frame []byte) {
 // sawLoss ends a session that has lost a connection.
 func (s *session) sawLoss(d *side) {
 	cause := policies.UpstreamLost
-	if d.isClient() {
+	switch {
+	case !d.isClient() && s.orphaned():
+		return
+	case d.isClient() && s.upstream.socket.Open(): // or it was an orphan
 		cause = policies.ClientLost
 	}
 	s.end(policies.Verdict{Cause: cause}, "")
@@ -307,6 +315,7 @@ func (s *session) giveUp() {
 // forget leaves nothing of the session behind.
 func (s *session) forget() {
 	s.gone = true
+	s.admission.address.Leave()
 	s.worker.loop.Cancel(&s.timer)
 	s.report()
 	s.forgetSubscriptions()

@@ -28,7 +28,7 @@ var handshake = []byte("GET /ws HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\n
 	"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
 
 // build is proxy.New, or what stands for it.
-type build func(*config.Config, *slog.Logger) (*proxy.Server, error)
+type build func(*config.Config, *slog.Logger, proxy.Options) (*proxy.Server, error)
 
 // warden is wswarden in front of an upstream that the test plays.
 type warden struct {
@@ -69,7 +69,7 @@ func startWith(t *testing.T, build build, adjust func(*config.Config)) *warden {
 		t.Fatal(err)
 	}
 	var err error
-	if w.server, err = build(cfg, slog.New(w.log)); err != nil {
+	if w.server, err = build(cfg, slog.New(w.log), proxy.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	w.server.ReloadFrom(func(*config.Config) (*config.Loaded, error) {

@@ -5,12 +5,11 @@ import (
 	"reflect"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"wswarden/config"
 	"wswarden/policies"
 	"wswarden/proxy/evloop"
 	"wswarden/proxy/quota"
+	"wswarden/proxy/upstreams"
 )
 
 // setup is a configuration in use, with what is made of it. A reload makes another
@@ -20,7 +19,7 @@ type setup struct {
 	kinds    []*kind          // of its policies, in their order
 	retired  []*kind          // of policies that are gone, but have sessions
 	named    map[string]*kind // all of them, by their policy's name
-	resolver *resolver
+	upstream *upstream
 }
 
 // setup returns the configuration in use. It may be called from any goroutine.
@@ -31,8 +30,9 @@ func (s *Server) setup() *setup { return s.current.Load() }
 func (s *Server) newSetup(cfg *config.Config) (*setup, error) {
 	before := s.setup()
 	after := &setup{Config: cfg, named: make(map[string]*kind)}
-	if after.resolver = before.resolverFor(cfg.Upstream.Address()); after.resolver == nil {
-		after.resolver = &resolver{address: cfg.Upstream.Address()}
+	var err error
+	if after.upstream, err = newUpstream(cfg, s.edges, s.log); err != nil {
+		return nil, err
 	}
 	for i := range cfg.Policies {
 		policy := &cfg.Policies[i]
@@ -129,28 +129,33 @@ func (c *setup) all() []*kind {
 	return append(c.kinds[:len(c.kinds):len(c.kinds)], c.retired...)
 }
 
-// resolverFor returns the one for the address; nil: it is for another.
-func (c *setup) resolverFor(address string) *resolver {
-	if c == nil || c.resolver.address != address {
-		return nil
+// use puts a configuration into use. Nothing can fail any more.
+func (s *Server) use(c *setup) {
+	var before *upstreams.Pool
+	if last := s.setup(); last != nil {
+		before = last.upstream.pool
 	}
-	return c.resolver
+	c.upstream.pool = upstreams.New(c.Config.Upstream, before, upstreams.Options{
+		Log:        s.log,
+		Registerer: s.registry,
+		TLS:        c.upstream.tlsFor,
+		Failing:    s.leaveAddress,
+	})
+	s.current.Store(c)
 }
 
-// match returns the kind of the first policy that fits; nil if none does. The path is
-// compared decoded and cleaned, so that no spelling of it slips past a policy.
-func (c *setup) match(ctx *fasthttp.RequestCtx, origin string) *kind {
-	if i := matching(c.Config, ctx, origin); i >= 0 {
+// match returns the kind of the first policy that fits; nil if none does.
+func (c *setup) match(r *policies.Request) *kind {
+	if i := matching(c.Config, r); i >= 0 {
 		return c.kinds[i]
 	}
 	return nil
 }
 
 // matching returns the index of the first policy that fits; -1 if none does.
-func matching(c *config.Config, ctx *fasthttp.RequestCtx, origin string) int {
-	host, path := string(ctx.Host()), string(ctx.Path())
+func matching(c *config.Config, r *policies.Request) int {
 	for i := range c.Policies {
-		if c.Policies[i].Match.Fits(host, path, origin) {
+		if c.Policies[i].Match.Fits(r) {
 			return i
 		}
 	}

@@ -61,6 +61,9 @@ func (d *side) Ready() {
 	if d.socket.Open() && d.socket.Broken() && d.paused() {
 		d.lost(nil)
 	}
+	if d.shut && d.ceased && d.socket.Open() && !d.socket.Pending() {
+		d.session.settle()
+	}
 }
 
 // paused reports whether the peer is not read from because the other one does

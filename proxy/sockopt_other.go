@@ -15,7 +15,7 @@ func tuneSocket(fd int, _ *config.Config, _ time.Duration) error {
 	return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 }
 
-const keepIdle time.Duration = 0
+const keepIdle, keepInterval time.Duration = 0, 0
 
 func userTimeout(*config.Config) time.Duration { return 0 }
 

@@ -19,12 +19,11 @@ func (s *session) supervise() {
 	s.facts.Pressure = s.worker.pressure
 	for s.cause == policies.NoCause {
 		if s.drainAt != 0 && now >= s.drainAt {
-			drain := &s.worker.server.setup().Drain
 			by := s.worker.drainDeadline
-			if by == policies.Never { // its policy is gone, and not wswarden
+			if by == policies.Never { // its policy, or its address, is gone, and not wswarden
 				by = now + s.policy.Release.Grace
 			}
-			s.finish(policies.Verdict{Cause: policies.Drain, Code: drain.CloseCode}, by)
+			s.finish(s.whyLeaving(), by)
 			return
 		}
 		verdict, next := s.policy.Check(&s.facts, now)

@@ -92,7 +92,7 @@ func (s *session) settleObserved() {
 			d.shut = true
 			_ = d.socket.CloseWrite()
 		}
-		if d.shut && d.ceased {
+		if d.shut && d.ceased && !d.socket.Pending() {
 			d.socket.Close()
 		}
 	}

@@ -27,11 +27,11 @@ func (s *Server) turnAway(ctx *fasthttp.RequestCtx, not *notAdmitted, o *opening
 		if !s.enter() {
 			return
 		}
-		fd, _, err := detachHijacked(client)
+		conn, _, err := detachHijacked(client)
 		if err == nil {
-			d.fd = fd
+			d.client = conn
 			if err = d.worker.loop.Do(d.begin); err != nil {
-				closeDescriptor(fd)
+				conn.close()
 			}
 		}
 		if err != nil {
@@ -63,7 +63,7 @@ func (e *notAdmitted) dismissal(o *opening) *dismissal {
 // refuse answers with the refusal's status.
 func (e *notAdmitted) refuse(ctx *fasthttp.RequestCtx) {
 	refuse(ctx, &refusal{e.why.Status(), e.why.Reason()})
-	if c, ok := ctx.Conn().(*clientConn); ok {
+	if c := clientOf(ctx.Conn()); c != nil {
 		c.last = true
 	}
 	if e.why.Status() != fasthttp.StatusForbidden {
@@ -88,7 +88,7 @@ func (e *notAdmitted) tell(log *slog.Logger, a *admission) {
 	if !now {
 		return
 	}
-	about := []any{"policy", e.kind.policy.Name, "reason", e.why.String(), "address", a.client.String()}
+	about := []any{"policy", e.kind.policy.Name, "reason", e.why.String(), "address", a.clientText()}
 	if id := a.identityText(); id != "" {
 		about = append(about, "identity", id)
 	}
@@ -104,15 +104,14 @@ type dismissal struct {
 	worker *worker
 	socket evloop.Socket
 	timer  evloop.Timer
-	fd     int
+	client detached
 	out    []byte
 	grace  time.Duration
 }
 
 // begin is called on the loop.
 func (d *dismissal) begin() {
-	if err := d.worker.loop.Add(&d.socket, d.fd, d); err != nil {
-		closeDescriptor(d.fd)
+	if err := d.client.add(d.worker.loop, &d.socket, d); err != nil {
 		d.worker.server.leave()
 		return
 	}

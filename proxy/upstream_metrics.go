@@ -26,11 +26,13 @@ const (
 	// dialExhausted: wswarden itself has no descriptor or memory left for it, which says
 	// nothing of upstream.
 	dialExhausted
+	// dialHeldBack: the breakers of all addresses are open, and none was dialled.
+	dialHeldBack
 
 	dialOutcomes // how many there are
 )
 
-var dialOutcomeNames = [dialOutcomes]string{"connected", "refused", "timeout", "unresolved", "exhausted"}
+var dialOutcomeNames = [dialOutcomes]string{"connected", "refused", "timeout", "unresolved", "exhausted", "held_back"}
 
 // dialOutcomeOf returns that of a net.Dialer's answer.
 func dialOutcomeOf(err error) dialOutcome {

@@ -123,7 +123,7 @@ func TestClosedConnectionsAreNotCounted(t *testing.T) {
 	}
 	wantSeries(t, registry, "wswarden_http_requests_total", map[string]float64{"200": 3, "400": 0, "502": 0, "504": 0})
 	// And one connection to upstream was enough.
-	wantSeries(t, registry, "wswarden_upstream_dials_total", map[string]float64{"connected": 1, "refused": 0, "timeout": 0, "unresolved": 0, "exhausted": 0})
+	wantSeries(t, registry, "wswarden_upstream_dials_total", map[string]float64{"connected": 1, "refused": 0, "timeout": 0, "unresolved": 0, "exhausted": 0, "held_back": 0})
 }
 
 // leave closes a client's connection.
@@ -151,7 +151,7 @@ func TestDialsAreCounted(t *testing.T) {
 		t.Run(test.outcome, func(t *testing.T) {
 			f, registry := metered(test.upstream, test.timeout)
 			address := startServer(t, f, f.serve)
-			want := map[string]float64{"connected": 0, "refused": 0, "timeout": 0, "unresolved": 0, "exhausted": 0}
+			want := map[string]float64{"connected": 0, "refused": 0, "timeout": 0, "unresolved": 0, "exhausted": 0, "held_back": 0}
 			wantSeries(t, registry, "wswarden_upstream_dials_total", want)
 			wantSeries(t, registry, "wswarden_upstream_up", map[string]float64{"": 1})
 			for range 2 {

@@ -2,9 +2,15 @@ package proxy
 
 import "runtime/debug"
 
-// Version is the module's version as the Go command has noted it, with the
-// commit where that is known.
+// version is what a build is told by -ldflags "-X wswarden/proxy.version=v1.2.3".
+var version string
+
+// Version is the release that the build was told, or else the module's version as the Go
+// command has noted it, with the commit where that is known.
 func Version() string {
+	if version != "" {
+		return version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

@@ -94,8 +94,11 @@ func (w *worker) drain(spread time.Duration, deadline policies.Moment) {
 	for i, s := range w.sessions {
 		s.drainAt = w.drainFrom + time.Duration((float64(i)+0.5)*float64(spread)/float64(len(w.sessions)))
 		s.recheck()
-		if s.cause != policies.NoCause {
+		switch {
+		case s.cause != policies.NoCause:
 			s.endBy(deadline)
+		case s.finishing && !s.upstream.socket.Open(): // orphaned
+			s.endBy(s.drainAt)
 		}
 	}
 }

@@ -35,6 +35,8 @@ type Server struct {
 	patience  time.Duration // with a reader of a stream who takes nothing
 
 	listener net.Listener
+	open     gate          // connections
+	served   chan struct{} // closed when Serve returns
 	http     http.Server
 	cancel   context.CancelFunc // ends the contexts of all requests
 }
@@ -43,6 +45,8 @@ type Server struct {
 type Options struct {
 	// Address is host:port.
 	Address string
+	// Listen opens it, over tcp; nil: net.Listen.
+	Listen func(network, address string) (net.Listener, error)
 	// Token that requests have to carry; empty: none, and then there is no profiling.
 	Token string
 	// Hosts are names beside the address's own by which the server may be called.
@@ -70,7 +74,10 @@ const (
 
 // New binds the address.
 func New(o Options) (*Server, error) {
-	ln, err := net.Listen("tcp", o.Address)
+	if o.Listen == nil {
+		o.Listen = net.Listen
+	}
+	ln, err := o.Listen("tcp", o.Address)
 	if err != nil {
 		return nil, err
 	}
@@ -87,9 +94,11 @@ func New(o Options) (*Server, error) {
 		reloads:   make(gate, 1),
 		heartbeat: 15 * time.Second,
 		patience:  10 * time.Second,
-		listener:  fewListener{ln, make(gate, maxConnections)},
+		open:      make(gate, maxConnections),
+		served:    make(chan struct{}),
 		cancel:    cancel,
 	}
+	s.listener = fewListener{ln, s.open}
 	s.SetToken(o.Token)
 	s.http = http.Server{
 		Handler:           newGuard(o, &s.token, s.routes(o)),
@@ -119,9 +128,10 @@ func (s *Server) SetToken(token string) (changed bool) {
 	return *before != *after
 }
 
-// Serve answers until Close, and then returns nil.
+// Serve answers until Close or Leave, and then returns nil. It is called once.
 func (s *Server) Serve() error {
-	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+	defer close(s.served)
+	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		return err
 	}
 	return nil

@@ -117,7 +117,9 @@ type Page struct {
 // Detail is the answer to GET /v1/sessions/{id}.
 type Detail struct {
 	Session
-	Times Times `json:"times"`
+	// Upstream is the address that it is connected to.
+	Upstream string `json:"upstream"`
+	Times    Times  `json:"times"`
 	// Round trips of wswarden's own pings.
 	ClientPings   RoundTrips `json:"client_pings"`
 	UpstreamPings RoundTrips `json:"upstream_pings"`

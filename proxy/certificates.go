@@ -1,0 +1,138 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"wswarden/config"
+)
+
+// certificates are read from files, and again when these have changed: what is new is for
+// the handshakes that follow, and no session notices.
+type certificates struct {
+	files []string
+	load  func() (*tls.Config, error)
+	log   *slog.Logger
+
+	mu     sync.Mutex
+	stamps []stamp
+	loaded *tls.Config
+	failed time.Time // the latest files could not be used; zero: they are in use
+}
+
+// retryEvery is how often files are read that could not be used, and have not changed.
+const retryEvery = time.Second
+
+// stamp tells whether a file is the one that was read.
+type stamp struct {
+	changed time.Time
+	size    int64
+	file    os.FileInfo
+}
+
+func stampOf(name string) (s stamp) {
+	if info, err := os.Stat(name); err == nil {
+		s = stamp{info.ModTime(), info.Size(), info}
+	}
+	return s
+}
+
+func (s stamp) same(as stamp) bool {
+	return s.changed.Equal(as.changed) && s.size == as.size && (s.file == nil) == (as.file == nil) &&
+		(s.file == nil || os.SameFile(s.file, as.file))
+}
+
+func newCertificates(log *slog.Logger, load func() (*tls.Config, error), files ...string) (*certificates, error) {
+	c := &certificates{load: load, log: log}
+	for _, name := range files {
+		if name != "" && !slices.Contains(c.files, name) {
+			c.files = append(c.files, name)
+		}
+	}
+	c.stamps = c.stamp()
+	var err error
+	c.loaded, err = load()
+	return c, err
+}
+
+func (c *certificates) stamp() (stamps []stamp) {
+	for _, name := range c.files {
+		stamps = append(stamps, stampOf(name))
+	}
+	return stamps
+}
+
+// current returns what is to be used for the next handshake. It may be called from any
+// goroutine. Looking at the files takes some microseconds of the hundreds that a
+// handshake takes.
+func (c *certificates) current() *tls.Config {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	stamps := c.stamp()
+	same := slices.EqualFunc(stamps, c.stamps, stamp.same)
+	if same && (c.failed.IsZero() || time.Since(c.failed) < retryEvery) {
+		return c.loaded
+	}
+	c.stamps = stamps
+	loaded, err := c.load()
+	if err != nil {
+		// Perhaps only one of two files is there yet, or there was no descriptor left.
+		c.failed = time.Now()
+		if !same {
+			c.log.Warn("changed certificate is not used, the last one stays in use", "files", c.files, "error", err.Error())
+		}
+		return c.loaded
+	}
+	c.failed = time.Time{}
+	c.loaded = loaded
+	c.log.Info("certificate changed", "files", c.files)
+	return c.loaded
+}
+
+// protocols are those that wswarden speaks over TLS (RFC 7301).
+var protocols = []string{"http/1.1"}
+
+// minVersions are those of the configuration's words.
+var minVersions = map[string]uint16{config.TLS12: tls.VersionTLS12, config.TLS13: tls.VersionTLS13}
+
+// secureListener returns what a listener's TLS needs; nil if it has none.
+func (s *Server) secureListener(l config.Listener) (*tls.Config, error) {
+	if !l.TLS.On() {
+		return nil, nil
+	}
+	load := func() (*tls.Config, error) {
+		cert, roots, err := l.TLS.Load()
+		if err != nil {
+			return nil, err
+		}
+		s.edges.expiry.WithLabelValues(l.Known()).Set(float64(cert.Leaf.NotAfter.Unix()))
+		c := &tls.Config{
+			Certificates: []tls.Certificate{cert},
+			ClientCAs:    roots,
+			MinVersion:   minVersions[l.TLS.MinVersion],
+			NextProtos:   protocols,
+			VerifyConnection: func(tls.ConnectionState) error {
+				s.edges.secured(sideClient, true)
+				return nil
+			},
+			DynamicRecordSizingDisabled: true, // messages are short or many records long
+		}
+		switch {
+		case roots == nil:
+		case l.TLS.ClientAuth == config.AuthOptional:
+			c.ClientAuth = tls.VerifyClientCertIfGiven
+		default:
+			c.ClientAuth = tls.RequireAndVerifyClientCert
+		}
+		return c, nil
+	}
+	files, err := newCertificates(s.log, load, l.TLS.Cert, l.TLS.Key, l.TLS.ClientCA)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return files.current(), nil }}, nil
+}

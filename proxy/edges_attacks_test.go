@@ -1,0 +1,117 @@
+package proxy_test
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"wswarden/config"
+	"wswarden/policies"
+)
+
+// Plain requests to several servers use connections again, whichever server it is.
+func TestPoolOfSeveralServers(t *testing.T) {
+	t.Parallel()
+	const servers = 3
+	var connections atomic.Int64
+	var urls []string
+	for range servers {
+		ln, server := edgeListen(t, "http", nil)
+		edgeServe(t, ln, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok")) },
+			func(_ net.Conn, s http.ConnState) {
+				if s == http.StateNew {
+					connections.Add(1)
+				}
+			})
+		urls = append(urls, server)
+	}
+	e := startEdge(t, func(c *config.Config) { c.Upstream.URLs = urls })
+	client, target := e.browser(nil)
+	for range 50 {
+		r, err := client.Get(target.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = r.Body.Close()
+	}
+	if n := connections.Load(); n > servers {
+		t.Errorf("%d connections to %d servers", n, servers)
+	}
+	client.CloseIdleConnections()
+	e.end()
+}
+
+// A client with TLS that leaves while upstream refuses its handshake at length is missed.
+func TestRefusalOverTLSIsWatched(t *testing.T) {
+	t.Parallel()
+	ca := newEdgeCA(t)
+	ln, server := edgeListen(t, "http", nil)
+	e := startEdge(t, func(c *config.Config) {
+		c.Upstream.URL = server
+		c.Drain.Timeout = time.Second
+		c.Listeners[0].TLS = ca.listener(t, "edge")
+	})
+	client := e.client(ca.client(tls.VersionTLS13))
+	client.send([]byte(interopRequest()))
+	upstream := edgeAccept(t, ln)
+	upstream.request()
+	upstream.send([]byte("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"))
+	_ = client.conn.SetReadDeadline(time.Now().Add(longest))
+	if _, err := client.br.ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	edgeClose(client.conn)
+	_ = upstream.conn.SetReadDeadline(time.Now().Add(longest))
+	if _, err := io.Copy(io.Discard, upstream.br); os.IsTimeout(err) {
+		t.Error("upstream is not told that the client has gone")
+	}
+	edgeClose(upstream.conn)
+}
+
+// Where a policy only observes, a client with TLS that has ended its stream, and reads
+// slowly, gets all that upstream sends before it closes.
+func TestObservedTailOverTLS(t *testing.T) {
+	t.Parallel()
+	e := startEdgeTLS(t, tls.VersionTLS13, withPolicy(policies.Policy{Mode: policies.ModeObserve}))
+	for total := 300_000; total < 600_000; total += 9_000 {
+		client, upstream := e.session()
+		secure := client.conn.(*tls.Conn)
+		_ = secure.NetConn().(*net.TCPConn).SetReadBuffer(64 << 10)
+		if err := secure.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := upstream.conn.Read(make([]byte, 1)); err != io.EOF {
+			t.Fatal(err)
+		}
+		frame := upstream.frame(text, string(make([]byte, total)))
+		go func() {
+			_, _ = upstream.conn.Write(frame)
+			_ = upstream.conn.Close()
+		}()
+		time.Sleep(5 * time.Millisecond) // for buffers to fill: an earlier read would prove less
+		_ = client.conn.SetReadDeadline(time.Now().Add(longest))
+		if n, err := io.Copy(io.Discard, client.br); int(n) != len(frame) || err != nil {
+			t.Fatalf("%d of %d bytes, %v", n, len(frame), err)
+		}
+	}
+}
+
+// What health checks find before the server runs is of no matter yet.
+func TestDownFromTheStart(t *testing.T) {
+	t.Parallel()
+	ln, server := edgeListen(t, "http", nil)
+	edgeServe(t, ln, func(http.ResponseWriter, *http.Request) {})
+	for range 3 {
+		e := startEdge(t, func(c *config.Config) {
+			c.Upstream.URLs = []string{server, "http://127.0.0.1:1"}
+			c.Upstream.Health = config.Health{Path: "/", Interval: 20 * time.Millisecond, Timeout: 20 * time.Millisecond, Failures: 1}
+		})
+		e.wantLog(1, "address down")
+		e.end()
+	}
+}
