@@ -62,7 +62,10 @@ func serveCommand(code *int) *cobra.Command {
 
 The configuration is read again with SIGHUP, with wswarden reload, and when one of its
 files changes. Sessions live on under their policy's new values. If something is wrong
-with it, nothing changes, and the log says what it is.`,
+with it, nothing changes, and the log says what it is.
+
+SIGUSR2 starts the program again, as it is by then. The new process takes over the
+listeners, and this one drains. If the new one does not get ready, this one goes on.`,
 		Example: `  wswarden serve --upstream http://127.0.0.1:5000 --listen 127.0.0.1:8080
   wswarden serve --config wswarden.yaml`,
 		Args: cobra.NoArgs,
@@ -71,11 +74,12 @@ with it, nothing changes, and the log says what it is.`,
 			if err != nil {
 				return err
 			}
-			r := newReloader(source)
+			r, s := newReloader(source), newSuccession()
 			cfg, err := r.load()
 			if err != nil {
 				return err
 			}
+			signal.Ignore(syscall.SIGPIPE) // of a log that nobody reads any more
 			var level slog.LevelVar
 			level.Set(levelOf(cfg.Log))
 			r.log = newLogger(cfg.Log.Format, &level, cmd.ErrOrStderr())
@@ -83,7 +87,17 @@ with it, nothing changes, and the log says what it is.`,
 			if unknown := cfg.Unknown(os.Environ()); len(unknown) > 0 {
 				r.log.Warn("variables of the environment that name no key", "variables", unknown)
 			}
-			server, err := proxy.New(cfg.Config, r.log)
+			if err := s.takeOver(r.log); err != nil {
+				return err
+			}
+			r.systemd = s.systemd
+			memory := limitMemory(r.log)
+			use := func(c *config.Config) {
+				level.Set(levelOf(c.Log))
+				s.systemd.use(c)
+				checkRoom(r.log, c, descriptors())
+			}
+			server, err := proxy.New(cfg.Config, r.log, proxy.Options{Listen: s.listen})
 			if errors.Is(err, proxy.ErrNoStore) {
 				*code = exitFailed // another start may succeed
 			}
@@ -91,8 +105,11 @@ with it, nothing changes, and the log says what it is.`,
 				return err
 			}
 			*code = exitFailed
-			server.ReloadFrom(r.reload, func(c *config.Config) { level.Set(levelOf(c.Log)) })
-			return r.run(untilSignal(), server)
+			tellLimits(r.log, memory)
+			use(cfg.Config)
+			server.ReloadFrom(r.reload, use)
+			ctx := untilSignal()
+			return s.run(ctx, server, func() error { return r.run(ctx, server) })
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "", "configuration file, or a folder whose *.yaml are read in order")

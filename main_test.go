@@ -61,6 +61,7 @@ type process struct {
 	upstream net.Listener
 	address  string
 	log      *bufio.Scanner
+	stderr   io.Closer
 }
 
 // serve starts wswarden with these settings in its environment.
@@ -86,7 +87,7 @@ func start(t *testing.T, upstream net.Listener, flags []string, settings ...stri
 		_ = p.cmd.Process.Kill()
 		_ = p.cmd.Wait()
 	})
-	p.log = bufio.NewScanner(stderr)
+	p.log, p.stderr = bufio.NewScanner(stderr), stderr
 	var line struct{ Listeners []string }
 	p.wantLog("serving", &line)
 	p.address = line.Listeners[0]
@@ -221,6 +222,37 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	close(exited)
 	if status := state.Sys().(syscall.WaitStatus); !status.Signaled() || status.Signal() != syscall.SIGTERM {
 		t.Errorf("%s, want an end by SIGTERM", state)
+	}
+}
+
+// When nobody reads the log any more, sessions go on, and so does all else.
+func TestLogWithoutReader(t *testing.T) {
+	t.Parallel()
+	p := serve(t, "WSWARDEN_DRAIN_SPREAD=0s")
+	client, upstream := p.open()
+	_ = p.stderr.Close()
+	_ = p.upstream.Close()
+	for range 2 { // each of which is a line
+		response, err := http.Get("http://" + p.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode != http.StatusBadGateway {
+			t.Errorf("status %d", response.StatusCode)
+		}
+	}
+	if _, err := upstream.Write([]byte{0x81, 1, 'x'}); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 3)
+	if _, err := io.ReadFull(client, got); err != nil {
+		t.Error("the session has ended:", err)
+	}
+	_, _ = client.Close(), upstream.Close()
+	p.signal(syscall.SIGTERM)
+	if state := p.wantExit(); state.ExitCode() != 0 {
+		t.Errorf("%s, want exit code 0", state)
 	}
 }
 

@@ -265,14 +265,6 @@ func (o *operator) drainCommand() *cobra.Command {
 	return cmd
 }
 
-func (o *operator) healthCommand() *cobra.Command {
-	var live bool
-	cmd := o.command("healthcheck", "Tell whether wswarden is ready for new sessions; the exit code says it, too", cobra.NoArgs,
-		func(ctx context.Context, c *console.Console, _ []string) error { return c.Health(ctx, live) })
-	cmd.Flags().BoolVar(&live, "live", false, "only whether it runs and answers")
-	return cmd
-}
-
 // filterFlags say which sessions are meant.
 type filterFlags struct {
 	cmd   *cobra.Command

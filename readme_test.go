@@ -2,10 +2,16 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
+	"math/big"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,6 +19,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -149,6 +156,7 @@ func TestReadmeConfiguration(t *testing.T) {
 	if err := os.WriteFile(token, []byte("0123456789abcdef\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	cert, key := selfSigned(t)
 	for name, value := range map[string]string{"APP_HOST": "127.0.0.1", "MAX_SESSIONS": "100", "IDLE": "10m"} {
 		t.Setenv(name, value)
 	}
@@ -158,7 +166,8 @@ func TestReadmeConfiguration(t *testing.T) {
 		if !strings.Contains(example, "upstream:") {
 			example += "upstream: { url: http://127.0.0.1:5000 }\n"
 		}
-		example = strings.NewReplacer("/etc/wswarden/token", token, "/run/secrets/redis", token).Replace(example)
+		example = strings.NewReplacer("/etc/wswarden/token", token, "/run/secrets/redis", token,
+			"/etc/wswarden/tls.crt", cert, "/etc/wswarden/tls.key", key, "/etc/wswarden/machines.pem", cert, "/etc/wswarden/legacy-ca.pem", cert).Replace(example)
 		c, err := config.Parse(fmt.Sprintf("example %d", i+1), []byte(example))
 		if err != nil {
 			t.Error(err)
@@ -168,17 +177,45 @@ func TestReadmeConfiguration(t *testing.T) {
 			names = append(names, policy.Name+" "+policy.Dialect)
 		}
 	}
-	if want := []string{"passengers rac", "everybody-else ", "passengers ", "default ", "default chat", "default ", "staff ", "passengers rac", "default ", "default ", "default "}; !slices.Equal(names, want) {
+	if want := []string{"passengers rac", "everybody-else ", "passengers ", "default ", "default chat", "machines ", "people ", "default ", "default ", "staff ", "passengers rac", "default ", "default ", "default "}; !slices.Equal(names, want) {
 		t.Errorf("policies and their dialects: %q, want %q", names, want)
 	}
+}
+
+// selfSigned returns the files of a certificate and its key.
+func selfSigned(t *testing.T) (certFile, keyFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, NotAfter: time.Now().Add(time.Hour)}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write := func(name, kind string, der []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	return write("cert.pem", "CERTIFICATE", cert), write("key.pem", "PRIVATE KEY", secret)
 }
 
 func TestReadmeMetrics(t *testing.T) {
 	c := config.Default()
 	c.Upstream.URL, c.Listeners[0].Address, c.Admin.Address = "http://127.0.0.1:1", "127.0.0.1:0", "127.0.0.1:0"
 	c.Policies[0].Release.Webhook.URL = "http://127.0.0.1:1"
+	c.Listeners[0].TLS.Cert, c.Listeners[0].TLS.Key = selfSigned(t)
 	c.Store.Kind, c.Store.URL = "redis", "redis://127.0.0.1:1"
-	server, err := proxy.New(c, slog.New(slog.DiscardHandler))
+	server, err := proxy.New(c, slog.New(slog.DiscardHandler), proxy.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

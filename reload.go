@@ -18,6 +18,7 @@ type reloader struct {
 	source  config.Source
 	log     *slog.Logger
 	hangups chan os.Signal
+	systemd *systemd // nil: it is not told
 
 	mu sync.Mutex
 	// Of what was read last, whether it was of use or not.
@@ -65,7 +66,9 @@ func (r *reloader) obeySignals(ctx context.Context, server *proxy.Server) {
 		case <-ctx.Done():
 			return
 		case <-r.hangups:
+			r.systemd.reloading()
 			_, _ = server.Reload(ctx, "SIGHUP") // which logs what came of it
+			r.systemd.reloaded()
 		}
 	}
 }

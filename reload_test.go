@@ -152,7 +152,7 @@ func TestReadingWithoutEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg.Admin.Address = ""
-	server, err := proxy.New(cfg, slog.New(slog.DiscardHandler))
+	server, err := proxy.New(cfg, slog.New(slog.DiscardHandler), proxy.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

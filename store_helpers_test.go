@@ -305,6 +305,23 @@ func (r *replica) signal(s syscall.Signal) {
 	}
 }
 
+// stop has it stand still, and returns when the last of its threads does.
+func (r *replica) stop() {
+	r.t.Helper()
+	r.signal(syscall.SIGSTOP)
+	eventually(r.t, "every thread to stop", func() bool {
+		stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", r.cmd.Process.Pid))
+		if err != nil || len(stats) == 0 {
+			return true // another system than Linux
+		}
+		return !slices.ContainsFunc(stats, func(name string) bool {
+			stat, err := os.ReadFile(name)
+			_, state, _ := strings.Cut(string(stat), ") ")
+			return err == nil && !strings.HasPrefix(state, "T")
+		})
+	})
+}
+
 // exitCode waits for its end.
 func (r *replica) exitCode() int {
 	<-r.ended

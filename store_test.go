@@ -264,7 +264,7 @@ func TestStoreTakeoverOfOneThatStandsStill(t *testing.T) {
 	text := strings.Replace(shared("redis://"+redis.address, "deny", newestOne), "lease: "+storeLease.String(), "lease: "+lease.String(), 1)
 	replicas := startReplicas(t, upstream, text)
 	first := replicas[0].visit("one", "first").want(http.StatusSwitchingProtocols)
-	replicas[0].signal(syscall.SIGSTOP)
+	replicas[0].stop()
 	stopped := time.Now()
 	second := replicas[1].visit("one", "second").want(http.StatusServiceUnavailable)
 	t.Logf("the second client is refused after %s, with a takeover_timeout of %s", second.took, takeover)
