@@ -85,7 +85,7 @@ func start(t *testing.T, file string, change func(*policies.Policy), answer func
 		t.Fatal(err)
 	}
 	s.policy = cfg.Policies[0]
-	server, err := proxy.New(cfg, slog.New(s.ended))
+	server, err := proxy.New(cfg, slog.New(s.ended), proxy.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -57,6 +58,20 @@ func runBackend(ping string) error {
 	}()
 	ready(l.Addr(), l.Addr())
 	untilParentEnds()
+	return nil
+}
+
+// backendAlone is a backend without the demonstration, on address until ctx is done. It
+// pings as often as ping says.
+func backendAlone(ctx context.Context, address string, ping time.Duration) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
+	if err := newBackend().serve(l, ping); ctx.Err() == nil {
+		return err
+	}
 	return nil
 }
 

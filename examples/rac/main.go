@@ -32,7 +32,11 @@ func main() {
 	default:
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
-		err = demonstrate(ctx, parseOptions(), os.Stdout)
+		if o := parseOptions(); o.backend != "" {
+			err = backendAlone(ctx, o.backend, o.ping)
+		} else {
+			err = demonstrate(ctx, o, os.Stdout)
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "rac:", err)
@@ -46,6 +50,7 @@ type options struct {
 	seed     uint64
 	ping     time.Duration
 	admin    string
+	backend  string
 }
 
 // parseOptions reads the command line and ends the process if it is wrong.
@@ -56,6 +61,7 @@ func parseOptions() options {
 	flag.Uint64Var(&o.seed, "seed", 1, "the same seed makes the clients do the same")
 	flag.DurationVar(&o.ping, "backend-ping", 0, "the backends' own ping interval, 0s: they have none")
 	flag.StringVar(&o.admin, "admin", "127.0.0.1:0", "`address` of wswarden's dashboard and admin API; port 0: any free one")
+	flag.StringVar(&o.backend, "backend", "", "only a backend, on this `address`, until SIGTERM, as examples/compose wants it")
 	flag.Parse()
 	if flag.NArg() > 0 || o.clients < 1 || o.duration < time.Second || o.ping < 0 {
 		fmt.Fprintln(os.Stderr, "rac: it takes no arguments, one client or more, one second or more, and no negative ping")

@@ -31,7 +31,7 @@ func runWswarden(upstream, admin string) error {
 	cfg.Admin.Address = admin
 	// One line a session would drown the table.
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	server, err := proxy.New(cfg, log)
+	server, err := proxy.New(cfg, log, proxy.Options{})
 	if err != nil {
 		return err
 	}
