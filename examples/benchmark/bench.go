@@ -25,6 +25,8 @@ const (
 	caseRefuse    = "refuse"
 	caseListing   = "listing"
 	caseReload    = "reload"
+	caseTLS       = "tls"
+	caseSoak      = "soak" // not one of the cases: it takes its time, and is measured alone
 
 	echoConnections = 200
 	echoMessage     = 128
@@ -34,7 +36,7 @@ const (
 	spare = 500
 )
 
-var cases = []string{caseEcho, caseBulk, caseHandshake, caseIdle, caseInspect, caseRefuse, caseListing, caseReload}
+var cases = []string{caseEcho, caseBulk, caseHandshake, caseIdle, caseInspect, caseRefuse, caseListing, caseReload, caseTLS}
 
 // withItself reports whether a case compares wswarden with itself.
 func withItself(kind string) bool {
@@ -44,43 +46,27 @@ func withItself(kind string) bool {
 // bench is one run of the benchmark.
 type bench struct {
 	options
-	place    place
-	upstream *process
-	entrants []*entrant
+	place       place
+	certificate *certificate
+	upstream    *process
+	entrants    []*entrant
 }
 
 // entrant is a target that takes part.
 type entrant struct {
 	target
 	program string
-	// process serves every case but idle and reload; it is the upstream itself
+	// process serves every case but idle, reload and tls; it is the upstream itself
 	// for direct.
 	process *process
 }
 
 // run measures every target that is there, and tells of its progress.
 func run(ctx context.Context, o options, progress io.Writer) (_ results, err error) {
-	b := bench{options: o, place: place{
-		Sessions: max(o.work.sessions, o.work.echoing) + spare,
-		Files:    2*(max(o.work.sessions, o.work.echoing)+spare) + spare,
-		Cores:    runtime.NumCPU(),
-	}}
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+	b, err := newBench(o, max(o.work.sessions, o.work.echoing))
+	if err != nil {
 		return nil, err
 	}
-	if limit.Max < uint64(b.place.Files) {
-		return nil, fmt.Errorf("-sessions %d: a proxy needs %d file descriptors, and the limit is %d", o.work.sessions, b.place.Files, limit.Max)
-	}
-	if b.place.Dir, err = os.MkdirTemp("", "benchmark-"); err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(b.place.Dir)) }()
-
-	if b.upstream, err = startEcho(b.place.Dir); err != nil {
-		return nil, err
-	}
-	b.place.Upstream = b.upstream.address
 	defer func() { err = errors.Join(err, b.stop()) }()
 
 	for _, t := range targets {
@@ -96,6 +82,33 @@ func run(ctx context.Context, o options, progress io.Writer) (_ results, err err
 	}
 
 	return b.rounds(ctx, progress)
+}
+
+// newBench starts upstream, for so many sessions at a time. The caller calls stop.
+func newBench(o options, sessions int) (b *bench, err error) {
+	b = &bench{options: o, place: place{
+		Sessions: sessions + spare,
+		Files:    2*(sessions+spare) + spare,
+		Cores:    runtime.NumCPU(),
+	}}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return nil, err
+	}
+	if limit.Max < uint64(b.place.Files) {
+		return nil, fmt.Errorf("for %d sessions a proxy needs %d file descriptors, and the limit is %d", sessions, b.place.Files, limit.Max)
+	}
+	if b.place.Dir, err = os.MkdirTemp("", "benchmark-"); err != nil {
+		return nil, err
+	}
+	if b.certificate, err = newCertificate(b.place.Dir); err == nil {
+		b.upstream, err = startEcho(b.place.Dir)
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(b.place.Dir))
+	}
+	b.place.Upstream = b.upstream.address
+	return b, nil
 }
 
 // enter starts a target, or says why it cannot take part.
@@ -118,11 +131,15 @@ func (b *bench) enter(ctx context.Context, t target) (err error) {
 }
 
 func (b *bench) start(ctx context.Context, e *entrant) (*process, error) {
+	return b.startAt(ctx, e, b.place)
+}
+
+func (b *bench) startAt(ctx context.Context, e *entrant, p place) (*process, error) {
 	var extra []string
 	if e.isWswarden() {
 		extra = b.wswardenArgs
 	}
-	return e.target.start(ctx, e.program, extra, b.place)
+	return e.target.start(ctx, e.program, extra, p)
 }
 
 func (b *bench) stop() (err error) {
@@ -131,7 +148,7 @@ func (b *bench) stop() (err error) {
 			err = errors.Join(err, e.process.stop())
 		}
 	}
-	return errors.Join(err, b.upstream.stop())
+	return errors.Join(err, b.upstream.stop(), os.RemoveAll(b.place.Dir))
 }
 
 // rounds warms every proxy up and then measures, each round beginning with
@@ -142,7 +159,7 @@ func (b *bench) rounds(ctx context.Context, progress io.Writer) (results, error)
 	for _, e := range b.entrants {
 		fmt.Fprintf(progress, "warming up %s\n", e.name)
 		for _, kind := range b.cases {
-			if kind == caseIdle || kind == caseReload { // whose processes are fresh ones
+			if kind == caseIdle || kind == caseReload || kind == caseTLS { // whose processes are fresh ones
 				continue
 			}
 			if err := b.measure(ctx, e, kind, little, 0, make(results)); err != nil {
@@ -242,6 +259,8 @@ func (b *bench) measure(ctx context.Context, e *entrant, kind string, w work, ro
 		return b.listing(ctx, e.process, w, round, to)
 	case caseReload:
 		return b.reloads(ctx, e, w, to)
+	case caseTLS:
+		return b.overTLS(ctx, e, w, to)
 	case caseInspect:
 		cpu, _, err := echoes(ctx, e.process, echoConnections, news, echoMessage, w.echoes)
 		if err != nil {
@@ -256,7 +275,7 @@ func (b *bench) measure(ctx context.Context, e *entrant, kind string, w work, ro
 func sessions(ctx context.Context, p *process, count int) (time.Duration, error) {
 	return spent(p, func() error {
 		return each(ctx, count, func(i int) error {
-			conn, err := openSession(ctx, p.address, i)
+			conn, err := p.open(ctx, i)
 			if err != nil {
 				return err
 			}
@@ -305,17 +324,20 @@ func (b *bench) idle(ctx context.Context, e *entrant, sessions int) (kib float64
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
+	return b.grown(ctx, p, sessions)
+}
+
+// grown is idle for a process that is fresh.
+func (b *bench) grown(ctx context.Context, p *process, sessions int) (kib float64, err error) {
 	before, err := memory(p.Pid)
 	if err != nil {
 		return 0, err
 	}
-	conns, err := openSessions(ctx, p.address, sessions)
+	conns, err := p.openAll(ctx, sessions)
 	if err != nil {
 		return 0, p.explain(err)
 	}
-	defer func() {
-		err = errors.Join(err, each(ctx, len(conns), func(i int) error { return closeSession(conns[i]) }))
-	}()
+	defer func() { err = errors.Join(err, closeAll(ctx, conns)) }()
 	select {
 	case <-time.After(b.settle):
 	case <-ctx.Done():

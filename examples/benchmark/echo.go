@@ -98,13 +98,20 @@ func accept(poller, listener int, conns map[int32]*echoConn) error {
 
 // echoConn is one connection of the echo upstream.
 type echoConn struct {
-	socket        // out lies within in, unless there are numbers
+	socket        // out lies within in, unless there is a peer
 	in     []byte // what was read
 	used   int    // bytes at the start of in that are answered
 	opened bool   // the handshake is over
 	last   bool   // nothing follows out
 
-	numbers *numbers // nil: what comes is not compared with anything
+	peer peer // nil: what comes is sent back as it is
+}
+
+// peer is upstream's end of a session in which it does more than to send back.
+type peer interface {
+	// answer returns the frames that answer one of the client's, whose payload is not
+	// masked any more. lost: the connection ends there, without a close frame.
+	answer(first byte, payload []byte) (frames []byte, lost bool)
 }
 
 // serve answers all that has arrived. ending: no more will. It returns false
@@ -114,6 +121,7 @@ func (c *echoConn) serve(ending bool) bool {
 		if err := c.flush(); err != nil || len(c.out) > 0 {
 			return err == nil
 		}
+		c.out = nil // a peer's may be large
 		if c.last {
 			return false
 		}
@@ -145,10 +153,17 @@ func (c *echoConn) answer() (missing int) {
 		if end < 0 {
 			return 1
 		}
+		c.used = end + 4
+		if c.out = soakAnswer(c.in[:end]); len(c.out) > 0 {
+			return 0
+		}
 		c.out, c.opened = handshakeAnswer(c.in[:end])
 		c.last = !c.opened
-		c.numbers = numbersFor(c.in[:end])
-		c.used = end + 4
+		if n := numbersFor(c.in[:end]); n != nil {
+			c.peer = n
+		} else if s := soakPeerFor(c.in[:end]); s != nil {
+			c.peer = s
+		}
 		return 0
 	}
 	header, payload := maskedFrame(c.in)
@@ -156,10 +171,10 @@ func (c *echoConn) answer() (missing int) {
 		return max(header+payload-len(c.in), 1)
 	}
 	c.used = header + payload
-	if n := c.numbers; n != nil {
+	if c.peer != nil {
 		applyMask(c.in[header:c.used], c.in[header-keyBytes:header])
-		c.out = n.answer(c.in[0], c.in[header:c.used])
-		c.last = len(c.out) > 0 && c.out[0]&0xF == opClose
+		c.out, c.last = c.peer.answer(c.in[0], c.in[header:c.used])
+		c.last = c.last || len(c.out) > 0 && c.out[0]&0xF == opClose
 		return 0
 	}
 	c.last = c.in[0]&0xF == opClose

@@ -12,9 +12,6 @@ import (
 	"net/url"
 	"slices"
 	"time"
-
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 )
 
 // The rows of the listing case: what its target does, and how it is asked to list all
@@ -229,23 +226,16 @@ type lag struct {
 }
 
 func loopLag(ctx context.Context, p *process) (sum lag, err error) {
-	err = p.ask(ctx, "/metrics", "text/plain;version=0.0.4", func(r io.Reader) error {
-		parser := expfmt.NewTextParser(model.UTF8Validation)
-		families, err := parser.TextToMetricFamilies(r)
-		if err != nil {
-			return err
-		}
-		for _, loop := range families["wswarden_loop_lag_seconds"].GetMetric() {
-			h := loop.GetHistogram()
-			sum.count += float64(h.GetSampleCount())
-			sum.seconds += h.GetSampleSum()
-			for _, bucket := range h.GetBucket() {
-				if bucket.GetUpperBound() == 0.001 {
-					sum.late += float64(h.GetSampleCount() - bucket.GetCumulativeCount())
-				}
+	s, err := p.scrape(ctx)
+	for _, loop := range s["wswarden_loop_lag_seconds"].GetMetric() {
+		h := loop.GetHistogram()
+		sum.count += float64(h.GetSampleCount())
+		sum.seconds += h.GetSampleSum()
+		for _, bucket := range h.GetBucket() {
+			if bucket.GetUpperBound() == 0.001 {
+				sum.late += float64(h.GetSampleCount() - bucket.GetCumulativeCount())
 			}
 		}
-		return nil
-	})
+	}
 	return sum, err
 }

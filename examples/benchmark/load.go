@@ -36,16 +36,24 @@ func openSession(ctx context.Context, address string, client int) (*net.TCPConn,
 	if err != nil {
 		return nil, err
 	}
-	err = errors.Join(conn.SetDeadline(time.Now().Add(patience)), handshake(conn, address, echoPath))
+	if err := begin(conn, address, client); err != nil {
+		return nil, err
+	}
+	return conn.(*net.TCPConn), nil
+}
+
+// begin does the handshake and has one small message echoed. It closes the connection
+// if that fails.
+func begin(conn net.Conn, host string, client int) error {
+	err := errors.Join(conn.SetDeadline(time.Now().Add(patience)), handshake(conn, host, echoPath))
 	if err == nil {
 		frame, want := noise(client, echoMessage)
 		err = exchange(conn, frame, want)
 	}
 	if err = errors.Join(err, conn.SetDeadline(time.Time{})); err != nil {
 		conn.Close()
-		return nil, err
 	}
-	return conn.(*net.TCPConn), nil
+	return err
 }
 
 // wantRefused asks for a session that is refused.
@@ -133,14 +141,19 @@ func closeSession(conn net.Conn) error {
 // each calls work for 0 to count-1, handshakesAtOnce at a time, until one fails
 // or ctx is done.
 func each(ctx context.Context, count int, work func(int) error) error {
+	return shared(ctx, handshakesAtOnce, count, func(_, i int) error { return work(i) })
+}
+
+// shared is each for so many at a time, who have a number each.
+func shared(ctx context.Context, atOnce, count int, work func(worker, i int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var next atomic.Int64
 	var workers sync.WaitGroup
-	for range min(count, handshakesAtOnce) {
+	for worker := range min(count, atOnce) {
 		workers.Go(func() {
 			for i := next.Add(1) - 1; i < int64(count) && ctx.Err() == nil; i = next.Add(1) - 1 {
-				if err := work(int(i)); err != nil {
+				if err := work(worker, int(i)); err != nil {
 					cancel(err)
 				}
 			}

@@ -10,6 +10,11 @@
 // for a fixed amount of work: it holds on a noisy machine, where wall time does
 // not. The targets take turns, round by round, so that what disturbs the
 // machine disturbs all of them.
+//
+// The case soak compares nothing: sessions of every kind come, live and end through
+// wswarden for some minutes, and what that needs is to stay as it is:
+//
+//	go run ./examples/benchmark -cases soak
 package main
 
 import (
@@ -45,14 +50,9 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	results, err := run(ctx, o, os.Stderr)
-	switch {
-	case ctx.Err() != nil:
+	err = o.carryOut(ctx)
+	if ctx.Err() != nil {
 		err = context.Cause(ctx)
-	case err == nil && o.output == "json":
-		err = results.writeJSON(os.Stdout)
-	case err == nil:
-		err = results.writeTable(os.Stdout)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "benchmark:", err)
@@ -60,9 +60,39 @@ func main() {
 	}
 }
 
+// carryOut measures, and writes what it has found.
+func (o options) carryOut(ctx context.Context) error {
+	if slices.Contains(o.cases, caseSoak) {
+		report, err := soaks(ctx, o, soakPlan{
+			duration: o.duration, sessions: o.work.echoing, perSecond: max(1, o.work.echoing/50),
+			unit: time.Second, every: 5 * time.Second, settle: 15 * time.Second,
+		}, os.Stderr)
+		if err != nil {
+			return err
+		}
+		return errors.Join(o.write(report), report.verdict())
+	}
+	results, err := run(ctx, o, os.Stderr)
+	if err != nil {
+		return err
+	}
+	return o.write(results)
+}
+
+func (o options) write(found interface {
+	writeTable(io.Writer) error
+	writeJSON(io.Writer) error
+}) error {
+	if o.output == "json" {
+		return found.writeJSON(os.Stdout)
+	}
+	return found.writeTable(os.Stdout)
+}
+
 type options struct {
 	rounds       int
 	work         work
+	duration     time.Duration // of the soak
 	settle       time.Duration // how long sessions are idle before their memory is taken
 	only, cases  []string
 	output       string
@@ -91,15 +121,16 @@ func parseOptions(args []string, usage io.Writer) (options, error) {
 	flags := flag.NewFlagSet("benchmark", flag.ContinueOnError)
 	flags.SetOutput(usage)
 	flags.IntVar(&o.rounds, "rounds", 7, "`rounds`; each measures every case of every target")
-	flags.IntVar(&o.work.echoes, "echoes", 150_000, "128-byte `messages` in a round's echo case, in its inspect case, and twice as many for each way to list")
-	flags.IntVar(&o.work.messages, "messages", 20_000, "64 KiB `messages` in a round's bulk case")
-	flags.IntVar(&o.work.handshakes, "handshakes", 10_000, "`sessions` opened and closed in a round's handshake case")
-	flags.IntVar(&o.work.sessions, "sessions", 9_000, "`sessions` held in a round's idle case, and in its listing case")
-	flags.IntVar(&o.work.echoing, "echoing", 5_000, "`sessions` that echo in a round's reload case")
+	flags.IntVar(&o.work.echoes, "echoes", 150_000, "128-byte `messages` in a round's echo case, in its inspect case, twice as many for each way to list, and half as many with TLS")
+	flags.IntVar(&o.work.messages, "messages", 20_000, "64 KiB `messages` in a round's bulk case, and a quarter of them with TLS")
+	flags.IntVar(&o.work.handshakes, "handshakes", 10_000, "`sessions` opened and closed in a round's handshake case, and a quarter of them with TLS")
+	flags.IntVar(&o.work.sessions, "sessions", 9_000, "`sessions` held in a round's idle case, in its listing case, and up to 2,000 with TLS")
+	flags.IntVar(&o.work.echoing, "echoing", 5_000, "`sessions` that echo in a round's reload case, or are the crowd of the soak; a fiftieth as many come and go in a second")
 	flags.IntVar(&o.work.reloads, "reloads", 50, "`reloads` in it, five a second")
 	flags.DurationVar(&o.settle, "settle", 3*time.Second, "`time` for which sessions are idle before their memory is taken, or echo before, between and after what the reload case measures")
+	flags.DurationVar(&o.duration, "duration", 20*time.Minute, "`time` for which the soak lasts")
 	only := flags.String("only", strings.Join(names, ","), "`targets`")
-	some := flags.String("cases", strings.Join(cases, ","), "`cases`")
+	some := flags.String("cases", strings.Join(cases, ","), "`cases`, or "+caseSoak+" alone")
 	flags.StringVar(&o.output, "output", "table", "table or json")
 	flags.StringVar(&o.wswarden, "wswarden", "", "`program` to measure instead of one built from this tree")
 	flags.StringVar(&o.before, "before", "", "another `program` of wswarden's to measure beside, as the target before")
@@ -125,7 +156,7 @@ func parseOptions(args []string, usage io.Writer) (options, error) {
 		problems = append(problems, fmt.Errorf("unknown argument %q", flags.Arg(0)))
 	}
 	w := o.work
-	if min(o.rounds, w.echoes, w.messages, w.handshakes, w.sessions, w.echoing, w.reloads) < 1 {
+	if min(o.rounds, w.echoes, w.messages, w.handshakes, w.sessions, w.echoing, w.reloads) < 1 || o.duration <= 0 {
 		problems = append(problems, errors.New("every number must be above zero"))
 	}
 	oneOf := func(flag string, values, known []string) {
@@ -136,7 +167,9 @@ func parseOptions(args []string, usage io.Writer) (options, error) {
 		}
 	}
 	oneOf("only", o.only, names)
-	oneOf("cases", o.cases, cases)
+	if !slices.Equal(o.cases, []string{caseSoak}) { // which is no round's
+		oneOf("cases", o.cases, cases)
+	}
 	oneOf("output", []string{o.output}, []string{"table", "json"})
 	return o, errors.Join(problems...)
 }

@@ -17,6 +17,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,9 +38,31 @@ func TestMain(m *testing.M) {
 	case burnRole:
 		burn()
 	default:
-		os.Exit(m.Run())
+		var err error
+		if workshop, err = os.MkdirTemp("", "benchmark-test-"); err != nil {
+			panic(err)
+		}
+		code := m.Run()
+		os.RemoveAll(workshop)
+		os.Exit(code)
 	}
 }
+
+// built returns wswarden, which is built once for all tests.
+func built(t *testing.T) string {
+	program, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return program
+}
+
+var build = sync.OnceValues(func() (string, error) {
+	return targets[0].find(context.Background(), workshop)
+})
+
+// workshop is a folder that is removed after the tests.
+var workshop string
 
 func TestOptions(t *testing.T) {
 	parse := func(t *testing.T, line string) options {
@@ -67,7 +90,12 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%+v", o)
 		}
 	})
-	for _, refused := range []string{"-only apache", "-reloads 0", "-cases echo,", "-output xml", "-rounds 0", "-sessions -1", "nginx", "-unknown"} {
+	t.Run("the soak is of twenty minutes, and none of the cases", func(t *testing.T) {
+		if o := parse(t, "-cases soak"); o.duration != 20*time.Minute || slices.Contains(cases, caseSoak) {
+			t.Errorf("%+v", o)
+		}
+	})
+	for _, refused := range []string{"-only apache", "-reloads 0", "-cases echo,", "-output xml", "-rounds 0", "-sessions -1", "-cases soak,echo", "-duration 0s", "nginx", "-unknown"} {
 		t.Run("refused: "+refused, func(t *testing.T) {
 			if o, err := parseOptions(strings.Fields(refused), io.Discard); err == nil {
 				t.Errorf("%+v", o)
@@ -186,10 +214,7 @@ func TestEcho(t *testing.T) {
 }
 
 func TestTargets(t *testing.T) {
-	program, err := targets[0].find(t.Context(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	program := built(t)
 	for _, target := range targets {
 		t.Run(target.name, func(t *testing.T) {
 			o := options{
@@ -211,7 +236,7 @@ func TestTargets(t *testing.T) {
 				if f.Case == caseListing {
 					continue // has rows of its own: see TestListing
 				}
-				measured := target.takes(f.Case) && (target.name != direct || f != echoCPU)
+				measured := target.takes(f.Case) && (target.name != direct || f != echoCPU) && (target.name != plain || f != tlsResumed)
 				if got := results[f][target.name]; measured != (len(got) == 1) {
 					t.Errorf("%s: %v", f.Key, got)
 				}
@@ -224,7 +249,7 @@ func TestTargets(t *testing.T) {
 func TestListing(t *testing.T) {
 	o := options{
 		rounds: 2, work: work{echoes: 1000, messages: 1, handshakes: 1, sessions: 1500, echoing: 1, reloads: 1},
-		only: []string{crowd}, cases: []string{caseListing},
+		only: []string{crowd}, cases: []string{caseListing}, wswarden: built(t),
 	}
 	results, err := run(t.Context(), o, io.Discard)
 	if err != nil {
@@ -281,7 +306,7 @@ func TestNumbered(t *testing.T) {
 			client := &numberedClient{numbered: mine, sent: 3}
 			for i := range 2 {
 				opcode, payload := mine.message(i)
-				if answer := upstream.answer(finBit|opcode, payload); answer[0]&0xF == opClose {
+				if answer, _ := upstream.answer(finBit|opcode, payload); answer[0]&0xF == opClose {
 					t.Fatalf("%q", answer)
 				}
 				if err := client.arrived(finBit|opcode, payload, new(phase)); err != nil {
@@ -289,7 +314,7 @@ func TestNumbered(t *testing.T) {
 				}
 			}
 			opcode, payload := test.third()
-			if answer := upstream.answer(finBit|opcode, payload); test.wrong != (answer[0]&0xF == opClose) {
+			if answer, _ := upstream.answer(finBit|opcode, payload); test.wrong != (answer[0]&0xF == opClose) {
 				t.Errorf("upstream answers %q", answer)
 			}
 			if err := client.arrived(finBit|opcode, payload, new(phase)); test.wrong != (err != nil) {
@@ -303,7 +328,7 @@ func TestNumbered(t *testing.T) {
 			answered := 0
 			for frames := mine.frames(nil, nil, i, forFragments); len(frames) > 0; {
 				header, payload := bareFrame(frames)
-				answer := upstream.answer(frames[0], frames[header:header+payload])
+				answer, _ := upstream.answer(frames[0], frames[header:header+payload])
 				if len(answer) > 0 && answer[0]&0xF != opClose {
 					answered++
 				}

@@ -150,35 +150,35 @@ func numbersFor(head []byte) *numbers {
 	return &numbers{numbered: numbered{number: number, texts: ofRAC(parts[0])}}
 }
 
-// answer returns the frames that answer one of the client's. What is not as it is due
-// is answered with a close frame that says so.
-func (n *numbers) answer(first byte, payload []byte) []byte {
+// answer implements peer. What is not as it is due is answered with a close frame that
+// says so.
+func (n *numbers) answer(first byte, payload []byte) (frames []byte, lost bool) {
 	switch first & 0xF {
 	case opPing:
-		return appendFrame(nil, opPong, nil, payload)
+		return appendFrame(nil, opPong, nil, payload), false
 	case opClose:
-		return appendFrame(nil, opClose, nil, payload)
+		return appendFrame(nil, opClose, nil, payload), false
 	case opPong:
-		return nil
+		return nil, false
 	}
 	opcode, message, ok := n.add(first, payload)
 	if !ok {
-		return nil
+		return nil, false
 	}
 	if opcode == opText && n.texts {
 		if text, ok := n.subscription(string(message)); ok {
-			return appendFrame(nil, opText, nil, []byte(text))
+			return appendFrame(nil, opText, nil, []byte(text)), false
 		} else if text != "" {
-			return nil
+			return nil, false
 		}
 	}
 	wantOpcode, want := n.message(n.next)
 	if opcode != wantOpcode || !bytes.Equal(message, want) {
 		reason := fmt.Sprintf("message %d of session %d is due, %.60q came", n.next, n.number, message)
-		return appendFrame(nil, opClose, nil, append(binary.BigEndian.AppendUint16(nil, 4000), reason[:min(len(reason), 123)]...))
+		return appendFrame(nil, opClose, nil, append(binary.BigEndian.AppendUint16(nil, 4000), reason[:min(len(reason), 123)]...)), false
 	}
 	n.next++
-	return n.frames(nil, nil, n.next-1, forAnswer)
+	return n.frames(nil, nil, n.next-1, forAnswer), false
 }
 
 // subscription takes what is about subscriptions. ok: there is an answer. Without one,

@@ -18,9 +18,6 @@ import (
 	"syscall"
 	"text/template"
 	"time"
-
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
 )
 
 // The rows of the reload case.
@@ -298,37 +295,4 @@ func (r *reloading) readLog() error {
 			r.lines = append(r.lines, parsed)
 		}
 	}
-}
-
-// heap returns what is in use of the heap after garbage was collected, in MiB.
-func (r *reloading) heap(ctx context.Context) (mib float64, err error) {
-	if err := r.ask(ctx, "/debug/pprof/heap?gc=1", "*/*", discard); err != nil {
-		return 0, err
-	}
-	m, err := r.metrics(ctx, "go_memstats_heap_alloc_bytes")
-	return m / (1 << 20), err
-}
-
-// metrics returns the sum of a gauge or counter, of those series that have all labels.
-func (r *reloading) metrics(ctx context.Context, name string, labels ...string) (sum float64, err error) {
-	err = r.ask(ctx, "/metrics", "text/plain;version=0.0.4", func(answer io.Reader) error {
-		parser := expfmt.NewTextParser(model.UTF8Validation)
-		families, err := parser.TextToMetricFamilies(answer)
-		if err != nil {
-			return err
-		}
-		for _, m := range families[name].GetMetric() {
-			has := 0
-			for _, l := range m.GetLabel() {
-				if slices.Contains(labels, l.GetName()+"="+l.GetValue()) {
-					has++
-				}
-			}
-			if has == len(labels) {
-				sum += m.GetGauge().GetValue() + m.GetCounter().GetValue()
-			}
-		}
-		return nil
-	})
-	return sum, err
 }

@@ -45,10 +45,17 @@ var (
 	reloadP50      = figure{"reload_p50", caseReload, "Latency of these echoes, and while configurations are reloaded, p50, ms"}
 	reloadP99      = figure{"reload_p99", caseReload, "Latency of these echoes, and while configurations are reloaded, p99, ms"}
 
+	tlsEcho      = figure{"tls_echo", caseTLS, "With TLS: CPU seconds per million echoes of 128 bytes"}
+	tlsBulk      = figure{"tls_bulk", caseTLS, "With TLS: CPU seconds per GB relayed in 64 KiB messages"}
+	tlsHandshake = figure{"tls_handshake", caseTLS, "With TLS: CPU microseconds per handshake (open, echo, close)"}
+	tlsResumed   = figure{"tls_resumed", caseTLS, "With TLS: CPU microseconds per handshake of a client that comes back"}
+	tlsIdle      = figure{"tls_idle", caseTLS, "With TLS: KiB of memory per idle session"}
+
 	figures = []figure{
 		echoCPU, echoP50, echoP99, bulkCPU, handshakeCPU, idleMemory, inspectCPU, refuseCPU,
 		listingP50, listingP99, listingTime, listingMost, listingAlone, listingCPU, listingLag, listingLate,
 		reloadLost, reloadMessages, reloadSeconds, reloadApplied, reloadRefused, reloadTook, reloadMost, reloadHeap, reloadP50, reloadP99,
+		tlsEcho, tlsBulk, tlsHandshake, tlsResumed, tlsIdle,
 	}
 )
 

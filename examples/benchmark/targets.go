@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -33,6 +34,7 @@ type place struct {
 	Upstream        string // host:port
 	Sessions, Cores int
 	Files           int
+	TLS             *certificate // nil: clients come without TLS
 }
 
 const (
@@ -41,11 +43,12 @@ const (
 	watched  = "watched" // wswarden, where somebody looks at it all the time
 	rac      = "rac"     // wswarden, where it reads messages
 	full     = "full"    // wswarden, where it has all the sessions that it may have
+	plain    = "plain"   // wswarden without TLS, where the others have it
 	direct   = "direct"
 )
 
 const wswardenConfig = `
-listeners: [{ address: "127.0.0.1:{{.Port}}" }]
+listeners: [{ address: "127.0.0.1:{{.Port}}"{{with .TLS}}, tls: { cert: "{{.File}}", key: "{{.File}}" }{{end}} }]
 upstream: { url: "http://{{.Upstream}}" }
 admin: { address: "127.0.0.1:{{.AdminPort}}" }
 drain: { timeout: 2s, spread: 1s } # a Ctrl-C finds sessions open
@@ -68,6 +71,7 @@ policies: [{ connections: { max: 1 } }]
 policies: [{ heartbeat: { interval: 0s } }] # the idle ones answer no ping
 `, args: wswardenArgs},
 	{name: reloaded, config: wswardenConfig, args: wswardenArgs}, // the case writes its own
+	{name: plain, config: wswardenConfig, args: wswardenArgs},
 
 	{name: "nginx", config: `
 daemon off;
@@ -84,7 +88,12 @@ http {
 	uwsgi_temp_path {{.Dir}}/nginx-uwsgi;
 	scgi_temp_path {{.Dir}}/nginx-scgi;
 	server {
-		listen 127.0.0.1:{{.Port}} backlog=4096;
+		listen 127.0.0.1:{{.Port}}{{if .TLS}} ssl{{end}} backlog=4096;
+		{{- with .TLS}}
+		ssl_certificate {{.File}};
+		ssl_certificate_key {{.File}};
+		ssl_protocols TLSv1.3;
+		ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;{{end}}
 		location / {
 			proxy_pass http://{{.Upstream}};
 			proxy_http_version 1.1;
@@ -114,8 +123,8 @@ defaults
 	timeout server 1m
 	timeout tunnel 1h
 frontend clients
-	bind 127.0.0.1:{{.Port}}
-	http-request set-header X-Forwarded-Proto http
+	bind 127.0.0.1:{{.Port}}{{with .TLS}} ssl crt {{.File}} ssl-min-ver TLSv1.3 ciphersuites TLS_AES_128_GCM_SHA256{{end}}
+	http-request set-header X-Forwarded-Proto http{{if .TLS}}s{{end}}
 	http-request set-header X-Forwarded-Host %[req.hdr(Host)]
 	default_backend upstream
 backend upstream
@@ -126,7 +135,7 @@ backend upstream
 }
 
 func (t target) isWswarden() bool {
-	return slices.Contains([]string{wswarden, before, watched, rac, full, crowd, reloaded}, t.name)
+	return slices.Contains([]string{wswarden, before, watched, rac, full, crowd, reloaded, plain}, t.name)
 }
 
 // takes reports whether the target takes part in a case. Direct has no proxy whose
@@ -146,6 +155,8 @@ func (t target) takes(kind string) bool {
 		return kind == caseListing
 	case reloaded:
 		return kind == caseReload
+	case plain:
+		return kind == caseTLS
 	case direct:
 		return kind == caseEcho
 	default:
@@ -195,6 +206,9 @@ func (t target) start(ctx context.Context, program string, extra []string, p pla
 		return nil, err
 	}
 	proc.admin = fmt.Sprintf("127.0.0.1:%d", p.AdminPort)
+	if p.TLS != nil {
+		proc.tls = p.TLS.client(strangers{})
+	}
 	if err := proc.ready(ctx); err != nil {
 		return nil, errors.Join(err, proc.stop())
 	}
@@ -218,9 +232,11 @@ func freePort() (int, error) {
 // process is a running child.
 type process struct {
 	name    string
-	address string // where sessions are opened
-	admin   string // where wswarden's operators ask
-	token   string // theirs; empty: they need none
+	address string      // where sessions are opened
+	admin   string      // where wswarden's operators ask
+	token   string      // theirs; empty: they need none
+	tls     *tls.Config // of its clients; nil: they come without TLS
+	known   bool        // they have been there before, and TLS remembers them
 	*os.Process
 	done chan struct{} // closed when it has ended
 	log  string        // file with what it wrote
@@ -252,7 +268,7 @@ func (p *process) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		conn, err := openSession(ctx, p.address, 0)
+		conn, err := p.open(ctx, 0)
 		if err == nil {
 			return closeSession(conn)
 		}

@@ -19,7 +19,11 @@ var operators = http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}}
 
 // ask has read called with what the admin API answers to a GET.
 func (p *process) ask(ctx context.Context, path, accept string, read func(io.Reader) error) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.admin+path, nil)
+	return p.request(ctx, http.MethodGet, path, accept, read)
+}
+
+func (p *process) request(ctx context.Context, method, path, accept string, read func(io.Reader) error) error {
+	request, err := http.NewRequestWithContext(ctx, method, "http://"+p.admin+path, nil)
 	if err != nil {
 		return err
 	}
@@ -37,6 +41,11 @@ func (p *process) ask(ctx context.Context, path, accept string, read func(io.Rea
 		return fmt.Errorf("%s is answered with %s: %s", path, answer.Status, text)
 	}
 	return read(answer.Body)
+}
+
+// tell has the admin API do something.
+func (p *process) tell(ctx context.Context, method, path string) error {
+	return p.request(ctx, method, path, "application/json", discard)
 }
 
 func discard(r io.Reader) error {
