@@ -118,7 +118,7 @@ func TestCertificateRenewed(t *testing.T) {
 			})
 			var clients, upstreams []*edgePeer
 			for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-				for range 3 {
+				for range renewedSessions / 2 {
 					client, upstream := e.open(ca.client(version), ln)
 					clients, upstreams = append(clients, client), append(upstreams, upstream)
 				}

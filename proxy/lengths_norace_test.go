@@ -21,6 +21,8 @@ var (
 	interopHandshakes = atLength(4000, 20_000)
 	// greedyMessagesSeen is how many messages of greedy clients upstream sees, at least.
 	greedyMessagesSeen = atLength(25_000, 100_000)
+	// renewedSessions is how many live while their listener's certificate changes.
+	renewedSessions = atLength(6, 500)
 )
 
 // reloadSessions is how many sessions live through reloads.

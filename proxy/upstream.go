@@ -30,7 +30,8 @@ type upstream struct {
 	edges  *edges
 }
 
-// newUpstream makes ready what a valid configuration names, but for the pool: see open.
+// newUpstream makes ready what a valid configuration names, but for the pool: see
+// Server.use.
 func newUpstream(cfg *config.Config, edges *edges, log *slog.Logger) (*upstream, error) {
 	u := &upstream{Upstream: cfg.Upstream, edges: edges}
 	u.tune = func(fd int) error { return tuneSocket(fd, cfg, spreadKeepIdle()) }
