@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,6 +37,7 @@ type house struct {
 	log      logged
 	zone     zone
 	failing  chan *Address
+	bubbled  bool
 
 	mu    sync.Mutex
 	moved policies.Moment // by the test
@@ -131,6 +133,9 @@ func fail(a *Address, times int) {
 // Each is the message with the values of the attributes, in their order.
 func (h *house) wantLog(lines ...string) {
 	h.t.Helper()
+	if h.bubbled {
+		synctest.Wait() // what is told is known a moment before
+	}
 	got, want := h.log.take(h.t), strings.Join(lines, "\n")
 	if got != want {
 		h.t.Errorf("log:\n%s\nwant:\n%s", got, want)

@@ -16,7 +16,7 @@ import (
 func bubble(t *testing.T, urls string, test func(t *testing.T, h *house)) {
 	synctest.Test(t, func(t *testing.T) {
 		h := of(t, strings.Fields(urls)...)
-		h.began = time.Now()
+		h.began, h.bubbled = time.Now(), true
 		test(t, h)
 	})
 }
