@@ -109,7 +109,7 @@ func TestDownFromTheStart(t *testing.T) {
 	for range 3 {
 		e := startEdge(t, func(c *config.Config) {
 			c.Upstream.URLs = []string{server, "http://127.0.0.1:1"}
-			c.Upstream.Health = config.Health{Path: "/", Interval: 20 * time.Millisecond, Timeout: 20 * time.Millisecond, Failures: 1}
+			c.Upstream.Health = config.Health{Path: "/", Interval: 300 * time.Millisecond, Timeout: 300 * time.Millisecond, Failures: 1}
 		})
 		e.wantLog(1, "address down")
 		e.end()

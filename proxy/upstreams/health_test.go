@@ -117,7 +117,7 @@ func TestHealthTimeout(t *testing.T) {
 		_, _ = conn.Read(make([]byte, 1)) // until it is closed
 	})
 	url := "http://" + ln.Addr().String()
-	h, address := asking(t, url, func(u *config.Upstream) { u.Health.Timeout = 20 * time.Millisecond })
+	h, address := asking(t, url, func(u *config.Upstream) { u.Health.Timeout = 300 * time.Millisecond })
 	if got := h.checked(address); got != "no answer in time" {
 		t.Errorf("%q", got)
 	}
