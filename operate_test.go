@@ -29,7 +29,7 @@ type source struct {
 	sessions []api.Session
 	draining bool
 	did      []string
-	looks    func(s *source) // at each listing; nil: nothing happens
+	looks    func(ctx context.Context, s *source) // at each listing; nil: nothing happens
 
 	reloaded      api.Reloaded
 	refusal       error // of a reload
@@ -62,11 +62,11 @@ func operated(t *testing.T, token string) (s *source, address string, server *ad
 	return s, server.Addr().String(), server
 }
 
-func (s *source) Sessions(_ context.Context, f api.Filter) iter.Seq[[]api.Session] {
+func (s *source) Sessions(ctx context.Context, f api.Filter) iter.Seq[[]api.Session] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.looks != nil {
-		s.looks(s)
+		s.looks(ctx, s)
 	}
 	fit := slices.DeleteFunc(slices.Clone(s.sessions), func(x api.Session) bool { return !f.Fits(&x) })
 	return func(yield func([]api.Session) bool) { yield(fit) }
@@ -311,19 +311,23 @@ func TestOperateNotReady(t *testing.T) {
 // drain --wait is done when the last session has gone, or the whole of wswarden.
 func TestOperateDrainWaits(t *testing.T) {
 	t.Parallel()
-	for name, last := range map[string]func(s *source, server *admin.Server){
-		"sessions": func(s *source, _ *admin.Server) { s.sessions = s.sessions[1:] },
-		"wswarden": func(_ *source, server *admin.Server) { go func() { _ = server.Close() }() },
+	for name, last := range map[string]func(ctx context.Context, s *source, server *admin.Server){
+		"sessions": func(_ context.Context, s *source, _ *admin.Server) { s.sessions = s.sessions[1:] },
+		"wswarden": func(_ context.Context, _ *source, server *admin.Server) { go func() { _ = server.Close() }() },
+		"wswarden, while it lists them": func(ctx context.Context, _ *source, server *admin.Server) {
+			go func() { _ = server.Close() }()
+			<-ctx.Done()
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, address, server := operated(t, "")
 			looked := 0
-			s.looks = func(s *source) {
+			s.looks = func(ctx context.Context, s *source) {
 				if looked++; len(s.sessions) > 1 {
 					s.sessions = s.sessions[1:]
 				} else if len(s.sessions) == 1 {
-					last(s, server)
+					last(ctx, s, server)
 				}
 			}
 			code, stdout, stderr := operate("drain", "--wait", "--admin", address)

@@ -3,6 +3,7 @@
 package examples
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"os"
@@ -73,12 +74,14 @@ func TestKubernetesRuns(t *testing.T) {
 	}
 
 	hook := c.exec(t, sidecar.Lifecycle.PreStop.Exec.Command...)
+	var said bytes.Buffer
+	hook.Stdout, hook.Stderr = &said, &said
 	if err := hook.Start(); err != nil {
 		t.Fatal(err)
 	}
 	client.wantClose(1012)
 	p.wantExit(0)
 	if err := hook.Wait(); err != nil {
-		t.Errorf("preStop: %v", err)
+		t.Errorf("preStop: %v\n%s", err, &said)
 	}
 }

@@ -221,6 +221,8 @@ func (c *Console) drained(ctx context.Context, longest time.Duration) error {
 			return nil
 		case err == nil:
 			left, broken = page.Matched, 0
+		case is && no.Status == http.StatusServiceUnavailable:
+			// It ends just now, or too many ask.
 		case is:
 			return no
 		case ctx.Err() == nil:
