@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -129,6 +130,7 @@ func become(spec string) error {
 	if err := json.Unmarshal([]byte(spec), &c); err != nil {
 		return err
 	}
+	runtime.LockOSThread() // whose capabilities are given back, and which executes
 	for i, variable := range c.Env {
 		if strings.HasPrefix(variable, "LISTEN_FDS=") {
 			c.Env = append(c.Env[:i:i], append(c.Env[i:], fmt.Sprintf("LISTEN_PID=%d", os.Getpid()))...)
