@@ -119,16 +119,6 @@ func ServerOf(text string) (s Server, ok bool) {
 
 func (s Server) socket() socket { return socketOf(s.Network, s.Address) }
 
-// Address returns the host:port to dial of the first server, or the path of its socket;
-// empty if URL is not valid.
-func (u Upstream) Address() string {
-	for _, text := range u.Servers() {
-		s, _ := ServerOf(text)
-		return s.Address
-	}
-	return ""
-}
-
 func defaultUpstream() Upstream {
 	return Upstream{
 		DialTimeout:      2 * time.Second,

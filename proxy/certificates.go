@@ -18,10 +18,13 @@ type certificates struct {
 	load  func() (*tls.Config, error)
 	log   *slog.Logger
 
+	server *tls.Config // for a listener: each handshake has what is current
+
 	mu     sync.Mutex
 	stamps []stamp
 	loaded *tls.Config
-	failed time.Time // the latest files could not be used; zero: they are in use
+	told   func(*tls.Config) // of what is in use; nil: nobody is
+	failed time.Time         // the latest files could not be used; zero: they are in use
 }
 
 // retryEvery is how often files are read that could not be used, and have not changed.
@@ -53,10 +56,19 @@ func newCertificates(log *slog.Logger, load func() (*tls.Config, error), files .
 			c.files = append(c.files, name)
 		}
 	}
+	c.server = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.current(), nil }}
 	c.stamps = c.stamp()
 	var err error
 	c.loaded, err = load()
 	return c, err
+}
+
+// follow tells what is in use, and what will be.
+func (c *certificates) follow(tell func(*tls.Config)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.told = tell
+	tell(c.loaded)
 }
 
 func (c *certificates) stamp() (stamps []stamp) {
@@ -89,6 +101,9 @@ func (c *certificates) current() *tls.Config {
 	}
 	c.failed = time.Time{}
 	c.loaded = loaded
+	if c.told != nil {
+		c.told(loaded)
+	}
 	c.log.Info("certificate changed", "files", c.files)
 	return c.loaded
 }
@@ -100,7 +115,7 @@ var protocols = []string{"http/1.1"}
 var minVersions = map[string]uint16{config.TLS12: tls.VersionTLS12, config.TLS13: tls.VersionTLS13}
 
 // secureListener returns what a listener's TLS needs; nil if it has none.
-func (s *Server) secureListener(l config.Listener) (*tls.Config, error) {
+func (s *Server) secureListener(l config.Listener) (*certificates, error) {
 	if !l.TLS.On() {
 		return nil, nil
 	}
@@ -109,7 +124,6 @@ func (s *Server) secureListener(l config.Listener) (*tls.Config, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.edges.expiry.WithLabelValues(l.Known()).Set(float64(cert.Leaf.NotAfter.Unix()))
 		c := &tls.Config{
 			Certificates: []tls.Certificate{cert},
 			ClientCAs:    roots,
@@ -130,9 +144,5 @@ func (s *Server) secureListener(l config.Listener) (*tls.Config, error) {
 		}
 		return c, nil
 	}
-	files, err := newCertificates(s.log, load, l.TLS.Cert, l.TLS.Key, l.TLS.ClientCA)
-	if err != nil {
-		return nil, err
-	}
-	return &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return files.current(), nil }}, nil
+	return newCertificates(s.log, load, l.TLS.Cert, l.TLS.Key, l.TLS.ClientCA)
 }

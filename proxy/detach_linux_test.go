@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"wswarden/proxy/evloop"
 )
 
 // Connections that cannot leave Go's poller as descriptors are short are closed, and not
@@ -29,6 +32,13 @@ func TestDetachWithoutDescriptors(t *testing.T) {
 		"client": func(conn net.Conn) error {
 			c := &clientConn{Conn: conn}
 			defer c.Close() // as fasthttp does
+			_, _, err := detachHijacked(c)
+			return err
+		},
+		"client with TLS": func(conn net.Conn) error {
+			client := &clientConn{Conn: conn}
+			c := &secureConn{TLS: evloop.Server(client, &tls.Config{}), client: client}
+			defer c.Close()
 			_, _, err := detachHijacked(c)
 			return err
 		},

@@ -2,8 +2,68 @@ package proxy
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
+
+// dial connects to the next address, for its share of the time that is left; err
+// is why the one before could not be reached.
+func (o *opening) dial(err error) {
+	for len(o.addresses) > 0 {
+		o.leaveAddress()
+		o.unsent = o.request
+		now := o.worker.loop.Now()
+		limit := (o.dialUntil - now) / time.Duration(len(o.addresses))
+		if limit <= 0 { // no address is to blame
+			err = errNotTaken
+			break
+		}
+		o.worker.loop.Set(&o.timer, now+limit)
+		o.address, o.addresses = o.addresses[0], o.addresses[1:]
+		o.address.Enter()
+		switch {
+		case o.address.Server.TLS:
+			o.dialAway(limit)
+			return
+		case o.address.Network == "unix":
+			err = o.worker.loop.ConnectUnix(&o.upstream, o.address.Path, o)
+		default:
+			err = o.worker.loop.Connect(&o.upstream, o.address.AddrPort, o.via.tune, o)
+		}
+		switch {
+		case err == nil:
+			o.Ready() // on the same machine it is connected by now
+			return
+		case isFull(err):
+			o.dialAway(limit)
+			return
+		}
+		o.unreached(err)
+	}
+	switch {
+	case err == errNotTaken:
+		o.fail(errNotTaken, nil)
+	case isShortage(err):
+		o.fail(errExhausted, fmt.Errorf("%w: each session needs two; raise ulimit -n", err))
+	default:
+		o.fail(errUnreachable, err)
+	}
+}
+
+// unreached notes that the address could not be connected to.
+func (o *opening) unreached(err error) {
+	if !isShortage(err) {
+		o.address.Failed(err)
+	}
+}
+
+// leaveAddress tells the address that no session comes of it.
+func (o *opening) leaveAddress() {
+	if o.address != nil {
+		o.address.Leave()
+		o.address = nil
+	}
+}
 
 // dialling is a connection to upstream that a goroutine makes for an opening: TLS, whose
 // handshake a loop cannot wait for, or a unix socket whose queue is full.

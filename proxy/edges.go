@@ -3,6 +3,7 @@ package proxy
 import (
 	"log/slog"
 	"net"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
@@ -10,12 +11,12 @@ import (
 
 // edges counts what happens before a request, or a connection to upstream, is there.
 type edges struct {
-	log      *slog.Logger
-	waits    *prometheus.CounterVec // connections that are not accepted for now, by listener
-	expiry   *prometheus.GaugeVec   // of certificates, by listener
-	refused  map[string]prometheus.Counter
-	told     map[string]*told
-	handmade map[string]map[bool]prometheus.Counter // TLS handshakes, by side
+	log        *slog.Logger
+	waits      *prometheus.CounterVec // connections that are not accepted for now, by listener
+	expiry     *prometheus.GaugeVec   // of certificates, by listener
+	refused    map[string]prometheus.Counter
+	told       map[string]*told
+	handshakes map[string]map[bool]prometheus.Counter // TLS handshakes, by side
 }
 
 // Why a PROXY header is refused, and with it its connection.
@@ -37,7 +38,7 @@ func newEdges(registry prometheus.Registerer, log *slog.Logger) *edges {
 			Help: "When a listener's certificate expires.",
 		}, []string{"listener"}),
 		refused: make(map[string]prometheus.Counter), told: make(map[string]*told),
-		handmade: make(map[string]map[bool]prometheus.Counter),
+		handshakes: make(map[string]map[bool]prometheus.Counter),
 	}
 	refused := register.NewCounterVec(prometheus.CounterOpts{
 		Name: "wswarden_proxy_headers_refused_total",
@@ -51,12 +52,26 @@ func newEdges(registry prometheus.Registerer, log *slog.Logger) *edges {
 		Help: "TLS handshakes with clients and with upstream, by outcome.",
 	}, []string{"side", "outcome"})
 	for _, side := range []string{sideClient, sideUpstream} {
-		e.handmade[side] = map[bool]prometheus.Counter{
+		e.handshakes[side] = map[bool]prometheus.Counter{
 			true:  handshakes.WithLabelValues(side, "completed"),
 			false: handshakes.WithLabelValues(side, "failed"),
 		}
 	}
 	return e
+}
+
+// forget drops what is told of listeners, by their names, that are gone or have no TLS any
+// more.
+func (e *edges) forget(known []string, now []*listenerSettings) {
+	for _, name := range known {
+		is := func(s *listenerSettings) bool { return s.Known() == name }
+		if !slices.ContainsFunc(now, is) {
+			e.waits.DeleteLabelValues(name)
+		}
+		if !slices.ContainsFunc(now, func(s *listenerSettings) bool { return is(s) && s.secure != nil }) {
+			e.expiry.DeleteLabelValues(name)
+		}
+	}
 }
 
 // refuseHeader counts a connection that is closed for its PROXY header, and has it in the
@@ -70,4 +85,4 @@ func (e *edges) refuseHeader(l *listener, reason string, from net.Addr, err erro
 }
 
 // secured counts a TLS handshake.
-func (e *edges) secured(side string, completed bool) { e.handmade[side][completed].Inc() }
+func (e *edges) secured(side string, completed bool) { e.handshakes[side][completed].Inc() }

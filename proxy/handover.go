@@ -10,10 +10,6 @@ import (
 	"wswarden/proxy/evloop"
 )
 
-// ListenAlone opens a socket that nobody passes on, as a server does that is not told
-// how to: see Options.
-func ListenAlone(network, address string) (net.Listener, error) { return listenAlone(network, address) }
-
 // KeepAlive is how connections are probed that come by a listener: those of one that is
 // passed on do not inherit it.
 var KeepAlive = net.KeepAliveConfig{Enable: true, Idle: keepIdle, Interval: keepInterval, Count: 3}

@@ -190,14 +190,17 @@ func interopFastListen(t *testing.T, compress bool) (string, <-chan *interopPeer
 	upgrader := fast.FastHTTPUpgrader{Subprotocols: []string{interopChosen}, EnableCompression: compress}
 	ln := interopListen(t)
 	server := &fasthttp.Server{NoDefaultDate: true, Handler: func(ctx *fasthttp.RequestCtx) {
+		if !fast.FastHTTPIsWebSocketUpgrade(ctx) {
+			return // somebody who looks for who had the port before
+		}
 		err := upgrader.Upgrade(ctx, func(conn *fast.Conn) {
 			p := newInteropPeer()
 			p.useFast(conn)
 			accepted <- p
 			p.readFast(conn)
 		})
-		if err != nil { // perhaps of somebody who looks for who had the port before
-			t.Logf("accept with fasthttp: %v", err)
+		if err != nil {
+			t.Errorf("accept with fasthttp: %v", err)
 		}
 	}}
 	go func() { _ = server.Serve(ln) }()

@@ -18,16 +18,10 @@ import (
 // address is the name of a socket that is passed on.
 type Listen func(network, address string) (net.Listener, error)
 
-// ListenConfig is what listeners of TCP have to be opened with: sockets that they accept
-// inherit what is set on them, which saves calls; Multipath TCP knows few such options.
-func ListenConfig() *net.ListenConfig {
-	c := &net.ListenConfig{KeepAlive: -1}
-	c.SetMultipathTCP(false)
-	return c
-}
-
-// listenAlone opens a socket that nobody passes on.
-func listenAlone(network, address string) (net.Listener, error) {
+// ListenAlone opens a socket that nobody passes on, as a server does that is not told
+// how to: see Options. Sockets that one of TCP accepts inherit what is set on it, which
+// saves calls; Multipath TCP knows few such options.
+func ListenAlone(network, address string) (net.Listener, error) {
 	switch network {
 	case "systemd":
 		return nil, errors.New("wswarden was not started by systemd, which is to pass it on")
@@ -36,7 +30,9 @@ func listenAlone(network, address string) (net.Listener, error) {
 			return nil, err
 		}
 	}
-	return ListenConfig().Listen(context.Background(), network, address)
+	c := net.ListenConfig{KeepAlive: -1}
+	c.SetMultipathTCP(false)
+	return c.Listen(context.Background(), network, address)
 }
 
 // removeStale removes the socket of a process that has gone without doing so.

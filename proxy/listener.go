@@ -30,12 +30,16 @@ type listener struct {
 type listenerSettings struct {
 	config.Listener
 	trusted []netip.Prefix // who may send a PROXY header
-	secure  *tls.Config    // nil: without TLS
+	secure  *certificates  // nil: without TLS
 }
 
 // use puts settings into use, and returns those before; nil: there were none.
 func (l *listener) use(s *listenerSettings) *listenerSettings {
 	l.edges.waits.WithLabelValues(s.Known()) // counted from zero
+	if s.secure != nil {
+		expiry := l.edges.expiry.WithLabelValues(s.Known())
+		s.secure.follow(func(c *tls.Config) { expiry.Set(float64(c.Certificates[0].Leaf.NotAfter.Unix())) })
+	}
 	return l.settings.Swap(s)
 }
 
@@ -77,7 +81,7 @@ func (l *listener) prepare(conn net.Conn) net.Conn {
 		return nil
 	}
 	if settings.secure != nil {
-		return &secureConn{TLS: evloop.Server(client, settings.secure), client: client}
+		return &secureConn{TLS: evloop.Server(client, settings.secure.server), client: client}
 	}
 	return client
 }

@@ -34,6 +34,10 @@ func (l *listeners) swap(cfg *config.Config, opened []*listener, settings []*lis
 		return changes
 	}
 	before, after := l.list, make([]*listener, 0, len(cfg.Listeners))
+	var known []string
+	for _, ln := range before {
+		known = append(known, ln.settings.Load().Known())
+	}
 	for at, want := range cfg.Listeners {
 		isIt := func(ln *listener) bool { return ln.configured == want.Address }
 		if i := slices.IndexFunc(before, isIt); i >= 0 {
@@ -63,6 +67,7 @@ func (l *listeners) swap(cfg *config.Config, opened []*listener, settings []*lis
 		changes.Removed = append(changes.Removed, ln.configured)
 		_ = ln.Close()
 	}
+	after[0].edges.forget(known, settings)
 	l.list = after
 	return changes
 }

@@ -141,7 +141,9 @@ func (f *forwarder) forward(ctx *fasthttp.RequestCtx) {
 		}
 		x := newExchange(ctx, uc, body)
 		if err = x.roundTripHead(request, upstream.HandshakeTimeout); err == nil {
-			uc.address.Connected() // as good as a new connection, which a breaker may wait for
+			if uc.reused {
+				uc.address.Connected() // as good as a new connection, which a breaker may wait for
+			}
 			f.relay(x)
 			return
 		}

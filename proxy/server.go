@@ -95,7 +95,7 @@ func New(cfg *config.Config, log *slog.Logger, options Options) (*Server, error)
 
 func newServer(cfg *config.Config, log *slog.Logger, options Options, newLoop func() (*evloop.Loop, error)) (*Server, error) {
 	if options.Listen == nil {
-		options.Listen = listenAlone
+		options.Listen = ListenAlone
 	}
 	s := &Server{listen: options.Listen, journal: newJournal(log.Handler()), loops: runtime.GOMAXPROCS(0), events: newEvents(), asked: make(chan struct{})}
 	s.askDrain = sync.OnceFunc(func() { close(s.asked) })
@@ -236,10 +236,11 @@ func (s *Server) adminText() string {
 
 // upstreamText is where upstream is, as the configuration has it.
 func (s *Server) upstreamText() any {
-	if c := s.setup(); c.Upstream.URL == "" {
+	c := s.setup()
+	if c.Upstream.URL == "" {
 		return c.Shown("upstream.urls")
 	}
-	return s.setup().Shown("upstream.url")
+	return c.Shown("upstream.url")
 }
 
 // Run serves until ctx is done, then drains, and returns when nothing is left:

@@ -261,3 +261,13 @@ func (l *logged) take(t *testing.T) string {
 		lines = append(lines, text)
 	}
 }
+
+// Addresses returns those that are known at present, in no particular order.
+func (p *Pool) Addresses() []*Address {
+	members, _ := p.current()
+	all := make([]*Address, len(members))
+	for i, m := range members {
+		all[i] = m.Address
+	}
+	return all
+}

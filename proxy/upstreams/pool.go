@@ -133,17 +133,6 @@ func (p *Pool) endChecks() {
 	p.checks.Wait()
 }
 
-// Addresses returns those that are known at present, in no particular order. It does
-// not block.
-func (p *Pool) Addresses() []*Address {
-	members, _ := p.current()
-	all := make([]*Address, len(members))
-	for i, m := range members {
-		all[i] = m.Address
-	}
-	return all
-}
-
 // current returns the addresses as far as they are known, or an error if none is.
 func (p *Pool) current() ([]member, error) {
 	b := p.book
