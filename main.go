@@ -109,7 +109,7 @@ listeners, and this one drains. If the new one does not get ready, this one goes
 			use(cfg.Config)
 			server.ReloadFrom(r.reload, use)
 			ctx := untilSignal()
-			return s.run(ctx, server, func() error { return r.run(ctx, server) })
+			return s.run(server, func() error { return r.run(ctx, server) })
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", "", "configuration file, or a folder whose *.yaml are read in order")

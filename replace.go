@@ -72,7 +72,7 @@ func (s *succession) takeOver(log *slog.Logger) (err error) {
 
 // run serves, and has this process begin its turn: it is called when all listeners are
 // open. A predecessor drains from then on.
-func (s *succession) run(ctx context.Context, server *proxy.Server, serve func() error) error {
+func (s *succession) run(server *proxy.Server, serve func() error) error {
 	s.mu.Lock()
 	s.turn = turnOwn
 	unserved := s.names(false)
@@ -89,18 +89,17 @@ func (s *succession) run(ctx context.Context, server *proxy.Server, serve func()
 	}
 	over, end := context.WithCancel(context.Background())
 	var helpers sync.WaitGroup
-	helpers.Go(func() { s.obey(ctx, over, server) })
+	helpers.Go(func() { s.obey(over, server) })
 	helpers.Go(func() { s.awaitPredecessor(over) })
-	helpers.Go(func() { s.systemd.watch(ctx, over, server) })
+	helpers.Go(func() { s.systemd.watch(over, server) })
 	err := serve()
 	end()
 	helpers.Wait()
 	return err
 }
 
-// obey takes SIGUSR2 until the server's work is over; ctx is done when it begins to
-// drain.
-func (s *succession) obey(ctx, over context.Context, server *proxy.Server) {
+// obey takes SIGUSR2 until the server's work is over.
+func (s *succession) obey(over context.Context, server *proxy.Server) {
 	var replacements sync.WaitGroup
 	defer replacements.Wait()
 	for {
@@ -108,19 +107,19 @@ func (s *succession) obey(ctx, over context.Context, server *proxy.Server) {
 		case <-over.Done():
 			return
 		case <-s.signals:
-			replacements.Go(func() { s.replace(ctx, server) })
+			replacements.Go(func() { s.replace(server) })
 		}
 	}
 }
 
 // replace starts a successor, and has the server drain once that one is ready.
-func (s *succession) replace(ctx context.Context, server *proxy.Server) {
+func (s *succession) replace(server *proxy.Server) {
 	refuse := func(why string) { s.log.Error("replacement refused: " + why) }
 	switch {
 	case os.Getpid() == 1:
 		refuse("a container ends with its first process, which this is; roll out a new container instead")
 		return
-	case ctx.Err() != nil:
+	case server.Draining().Err() != nil:
 		refuse("wswarden drains")
 		return
 	case s.before != 0 && !s.gone.Load():
@@ -140,7 +139,7 @@ func (s *succession) replace(ctx context.Context, server *proxy.Server) {
 	began := time.Now()
 	s.log.Info("replacement starts", "program", os.Args[0])
 	s.systemd.reloading()
-	abandon := context.AfterFunc(ctx, s.upgrader.Stop)
+	abandon := context.AfterFunc(server.Draining(), s.upgrader.Stop)
 	err := s.upgrade()
 	abandon()
 	s.starting.Store(false) // before the log has somebody try again

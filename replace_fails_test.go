@@ -220,24 +220,45 @@ func TestFirstProcessOfContainer(t *testing.T) {
 	}
 }
 
-// SIGUSR2 while wswarden drains starts nothing.
+// SIGUSR2 while wswarden drains starts nothing, and systemd knows that it does, whoever
+// has asked for it.
 func TestReplacementWhileDraining(t *testing.T) {
 	t.Parallel()
-	l := generations(t, "listeners: [{ address: 127.0.0.1:0 }]\nupstream: { url: "+echoing(t)+" }\nadmin: { address: \"\" }\ndrain: { timeout: 10s, spread: 0s }\npolicies: [{ release: { grace: 10s } }]\n")
-	f := &fleet{t: t, url: "ws://" + l.address}
-	conn, _, err := f.dialer.Dial(f.url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	l.signal(syscall.SIGTERM)
-	l.want(`"msg":"draining"`)
-	l.signal(syscall.SIGUSR2)
-	l.want("replacement refused: wswarden drains")
-	_, _, _ = conn.ReadMessage() // answers the close
-	_ = conn.Close()
-	if status := l.wait(l.pid); status.ExitStatus() != exitOK {
-		t.Errorf("exit code %d", status.ExitStatus())
+	for name, drain := range map[string]func(l *lineage, admin string){
+		"by SIGTERM": func(l *lineage, _ string) { l.signal(syscall.SIGTERM) },
+		"by the admin API": func(l *lineage, admin string) {
+			if code, _, stderr := operate("drain", "--admin", admin); code != exitOK {
+				l.t.Errorf("drain: %d, %s", code, stderr)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := newManager(t)
+			l := generations(t, "listeners: [{ address: 127.0.0.1:0 }]\nupstream: { url: "+echoing(t)+" }\nadmin: { address: 127.0.0.1:0 }\ndrain: { timeout: 30s, spread: 0s }\npolicies: [{ release: { grace: 30s } }]\n",
+				func(cmd *exec.Cmd) { cmd.Env = append(cmd.Environ(), "NOTIFY_SOCKET="+m.address) })
+			var serving struct{ Admin string }
+			if err := json.Unmarshal([]byte(l.before(`"msg":"serving"`)), &serving); err != nil {
+				t.Fatal(err)
+			}
+			f := &fleet{t: t, url: "ws://" + l.address}
+			conn, _, err := f.dialer.Dial(f.url, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			drain(l, serving.Admin)
+			l.want(`"msg":"draining"`)
+			m.want("STOPPING=1", "EXTEND_TIMEOUT_USEC=40000000")
+			m.want("STATUS=Draining, 1 sessions")
+			l.signal(syscall.SIGUSR2)
+			l.want("replacement refused: wswarden drains")
+			_, _, _ = conn.ReadMessage() // answers the close
+			_ = conn.Close()
+			if status := l.wait(l.pid); status.ExitStatus() != exitOK {
+				t.Errorf("exit code %d", status.ExitStatus())
+			}
+		})
 	}
 }
 

@@ -93,8 +93,8 @@ func (s *systemd) silence() {
 func (s *systemd) use(c *config.Config) { s.drain.Store(int64(c.Drain.Timeout)) }
 
 // watch tells of the server until over: how many sessions it has, that its event loops
-// answer, and, when ctx is done, that it drains.
-func (s *systemd) watch(ctx, over context.Context, server *proxy.Server) {
+// answer, and that it drains.
+func (s *systemd) watch(over context.Context, server *proxy.Server) {
 	if os.Getenv("NOTIFY_SOCKET") == "" {
 		return
 	}
@@ -104,7 +104,7 @@ func (s *systemd) watch(ctx, over context.Context, server *proxy.Server) {
 	}
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
-	doing, draining := "Serving", ctx.Done()
+	doing, draining := "Serving", server.Draining().Done()
 	for {
 		lines := []string{fmt.Sprintf("STATUS=%s, %d sessions", doing, server.Sessions())}
 		if s.watchdog > 0 && answers(over, server, interval) {
@@ -113,7 +113,7 @@ func (s *systemd) watch(ctx, over context.Context, server *proxy.Server) {
 		s.tell(lines...)
 		select {
 		case <-over.Done():
-			if draining != nil && ctx.Err() != nil { // it took no time
+			if draining != nil { // it took no time
 				s.stopping()
 			}
 			return

@@ -73,8 +73,8 @@ type Server struct {
 	entrance sync.RWMutex
 	draining bool
 	inside   sync.WaitGroup
-	askDrain func() // begins a drain; a second call does nothing
-	asked    chan struct{}
+	asked    context.Context // done once there is to be a drain
+	askDrain context.CancelFunc
 	handOver handOver
 }
 
@@ -97,8 +97,8 @@ func newServer(cfg *config.Config, log *slog.Logger, options Options, newLoop fu
 	if options.Listen == nil {
 		options.Listen = ListenAlone
 	}
-	s := &Server{listen: options.Listen, journal: newJournal(log.Handler()), loops: runtime.GOMAXPROCS(0), events: newEvents(), asked: make(chan struct{})}
-	s.askDrain = sync.OnceFunc(func() { close(s.asked) })
+	s := &Server{listen: options.Listen, journal: newJournal(log.Handler()), loops: runtime.GOMAXPROCS(0), events: newEvents()}
+	s.asked, s.askDrain = context.WithCancel(context.Background())
 	s.log = slog.New(s.journal)
 	s.registry = admin.NewRegistry()
 	s.edges = newEdges(s.registry, s.log)
@@ -277,8 +277,9 @@ func (s *Server) Run(ctx context.Context) error {
 
 	select {
 	case <-ctx.Done():
-	case <-s.asked:
+	case <-s.asked.Done():
 	}
+	s.askDrain()
 	s.drain()
 	_ = s.store.Close()
 	s.lastReports()
@@ -305,6 +306,9 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Draining is done when the server begins to drain, whoever has asked for it.
+func (s *Server) Draining() context.Context { return s.asked }
 
 // drain refuses new sessions, ends the old ones, and returns when nothing is
 // left, or at drain.timeout, at which what is left is reset.
