@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"wswarden/config"
@@ -19,10 +20,10 @@ type certificates struct {
 	log   *slog.Logger
 
 	server *tls.Config // for a listener: each handshake has what is current
+	loaded atomic.Pointer[tls.Config]
 
-	mu     sync.Mutex
+	mu     sync.Mutex // of who looks at the files
 	stamps []stamp
-	loaded *tls.Config
 	told   func(*tls.Config) // of what is in use; nil: nobody is
 	failed time.Time         // the latest files could not be used; zero: they are in use
 }
@@ -58,8 +59,8 @@ func newCertificates(log *slog.Logger, load func() (*tls.Config, error), files .
 	}
 	c.server = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return c.current(), nil }}
 	c.stamps = c.stamp()
-	var err error
-	c.loaded, err = load()
+	loaded, err := load()
+	c.loaded.Store(loaded)
 	return c, err
 }
 
@@ -68,7 +69,7 @@ func (c *certificates) follow(tell func(*tls.Config)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.told = tell
-	tell(c.loaded)
+	tell(c.loaded.Load())
 }
 
 func (c *certificates) stamp() (stamps []stamp) {
@@ -80,14 +81,16 @@ func (c *certificates) stamp() (stamps []stamp) {
 
 // current returns what is to be used for the next handshake. It may be called from any
 // goroutine. Looking at the files takes some microseconds of the hundreds that a
-// handshake takes.
+// handshake takes; where it takes for ever, as their server is gone, one handshake waits.
 func (c *certificates) current() *tls.Config {
-	c.mu.Lock()
+	if !c.mu.TryLock() {
+		return c.loaded.Load()
+	}
 	defer c.mu.Unlock()
 	stamps := c.stamp()
 	same := slices.EqualFunc(stamps, c.stamps, stamp.same)
 	if same && (c.failed.IsZero() || time.Since(c.failed) < retryEvery) {
-		return c.loaded
+		return c.loaded.Load()
 	}
 	c.stamps = stamps
 	loaded, err := c.load()
@@ -97,15 +100,15 @@ func (c *certificates) current() *tls.Config {
 		if !same {
 			c.log.Warn("changed certificate is not used, the last one stays in use", "files", c.files, "error", err.Error())
 		}
-		return c.loaded
+		return c.loaded.Load()
 	}
 	c.failed = time.Time{}
-	c.loaded = loaded
+	c.loaded.Store(loaded)
 	if c.told != nil {
 		c.told(loaded)
 	}
 	c.log.Info("certificate changed", "files", c.files)
-	return c.loaded
+	return loaded
 }
 
 // protocols are those that wswarden speaks over TLS (RFC 7301).

@@ -58,6 +58,37 @@ func TestCertificateIsReadLater(t *testing.T) {
 	})
 }
 
+// Where files cannot be read for ever, as a network's file system is gone, that holds up who
+// reads them, and nobody else.
+func TestCertificateThatIsNeverRead(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "cert")
+	reads, back := make(chan bool), make(chan bool)
+	first := &tls.Config{}
+	load := func() (*tls.Config, error) {
+		if _, err := os.Stat(name); err != nil {
+			return first, nil
+		}
+		reads <- true
+		<-back
+		return nil, errors.New("is gone")
+	}
+	c, err := newCertificates(slog.New(slog.DiscardHandler), load, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan bool)
+	go func() { c.current(); close(done) }()
+	<-reads
+	if c.current() != first {
+		t.Error("it is not the one before")
+	}
+	close(back)
+	<-done
+}
+
 // What metrics tell of a listener is what is in use, and goes with it.
 func TestListenerMetrics(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
