@@ -163,6 +163,9 @@ func TestProxyHeadersRefused(t *testing.T) {
 		behindProxy(c)
 		c.Upstream.URL = server
 	})
+	for _, leave := range []func(net.Conn){edgeClose, edgeReset} { // who only looks whether somebody listens is not refused
+		leave(edgeDial(t, e.address(), nil))
+	}
 	signature := "\r\n\r\n\x00\r\nQUIT\n"
 	for name, header := range map[string]string{
 		"none":                     "",
@@ -188,9 +191,6 @@ func TestProxyHeadersRefused(t *testing.T) {
 			t.Errorf("%s: answered %q, %v", name, answer, err)
 		}
 		_ = conn.Close()
-	}
-	for _, leave := range []func(net.Conn){edgeClose, edgeReset} { // who only looks whether somebody listens is none of them
-		leave(edgeDial(t, e.address(), nil))
 	}
 	e.until("all refused", func() bool {
 		return e.metric(`wswarden_proxy_headers_refused_total{reason="malformed"}`) == "13"
