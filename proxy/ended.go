@@ -17,8 +17,8 @@ const (
 	sideWswarden = "wswarden"
 )
 
-// ended is called by a worker for each session that it has forgotten: this is its one
-// line in the log, its metrics, its event and the end of its trace.
+// ended is called by a worker for each session that it forgets: this is its one line in
+// the log, its metrics, its event and the end of its trace.
 func (s *Server) ended(e *session) {
 	defer s.leave()
 	ending := e.account()

@@ -108,6 +108,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	for i := range reloadSessions {
 		load.open(w.address, i)
 	}
+	load.wait(func() bool { return load.subscribed == reloadSessions })
 	for i, step := range slices.Concat(reloadSteps, reloadSteps) {
 		last := w.next
 		next := *last
@@ -141,8 +142,10 @@ type reloadLoad struct {
 
 	mu      sync.Mutex
 	changed *sync.Cond // anything but the echoes
-	reloads int        // that have begun
-	done    int        // that are over
+	// Sessions that have subscribed to all that they want to, reloads that have begun, and
+	// those that are over.
+	subscribed, reloads, done int
+
 	stopped bool
 	echoes  atomic.Int64
 	enough  atomic.Int64 // of them
@@ -308,6 +311,7 @@ func (p *talker) beClient(ctx context.Context, path string) error {
 			return err
 		}
 	}
+	p.set(func() { p.subscribed++ })
 	for more, message := true, 0; more; message++ {
 		p.wait(func() bool { return p.reloads*reloadEchoes > message || p.slow() })
 		said := make(chan error, 1)

@@ -319,8 +319,8 @@ func (s *session) forget() {
 	s.worker.loop.Cancel(&s.timer)
 	s.report()
 	s.forgetSubscriptions()
+	s.worker.server.ended(s) // first: who sees no session any more finds all counted
 	s.worker.remove(s)
-	s.worker.server.ended(s)
 }
 
 func (s *session) sides() [2]*side { return [2]*side{&s.client, &s.upstream} }

@@ -130,11 +130,11 @@ func (f figures) by(name, label string) map[string]int {
 // these causes, and that handshakes with upstream came out so.
 func (w *warden) wantNothingLeft(t *testing.T, ended, handshakes map[string]int) figures {
 	t.Helper()
-	var f figures
 	within(t, "no session is left", func() bool {
-		f = w.figures(t)
+		f := w.figures(t)
 		return f.sum("wswarden_sessions_live", "", "") == 0 && f.sum("wswarden_loop_sessions", "", "") == 0
 	})
+	f := w.figures(t) // those of one answer are not of one moment
 	var page api.Page
 	if err := json.Unmarshal(w.ask(t, "/v1/sessions"), &page); err != nil || page.Matched != 0 || len(page.Sessions) != 0 {
 		t.Errorf("sessions listed that there are not: %+v (%v)", page, err)
