@@ -22,6 +22,7 @@ func (s stuck) Handle(_ context.Context, r slog.Record) error {
 }
 
 func TestJournalNeverBlocks(t *testing.T) {
+	t.Parallel()
 	log := stuck{slog.NewTextHandler(nil, nil), make(chan struct{}), new([]string)}
 	j := newJournal(log)
 	logger := slog.New(j).With("with", "attributes").WithGroup("and a group")
