@@ -23,10 +23,11 @@ type edgeApp struct {
 	name   string
 	unwell atomic.Bool // health checks fail
 	url    string
+	late   chan chan struct{} // a handshake that says so is answered when what is sent here is closed
 }
 
 func startEdgeApp(t *testing.T, name string) *edgeApp {
-	a := &edgeApp{name: name}
+	a := &edgeApp{name: name, late: make(chan chan struct{})}
 	var ln net.Listener
 	ln, a.url = edgeListen(t, "http", nil)
 	edgeServe(t, ln, a.serve)
@@ -40,6 +41,11 @@ func (a *edgeApp) serve(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusInternalServerError)
 	case r.Header.Get("Upgrade") == "":
 	default:
+		if r.Header.Get("Late") != "" {
+			answer := make(chan struct{})
+			a.late <- answer
+			<-answer
+		}
 		conn, err := coder.Accept(w, r, nil)
 		if err != nil {
 			return
@@ -405,4 +411,46 @@ func TestUnhealthyUpstream(t *testing.T) {
 	}
 	edgeClose(client.conn)
 	e.until("ready", func() bool { status, _ := e.admin("/readyz"); return status == http.StatusOK })
+}
+
+// A handshake that was under way when its address was found down makes a session that is
+// not to stay there, either.
+func TestUnhealthyUpstreamAnswersLate(t *testing.T) {
+	t.Parallel()
+	apps := map[string]*edgeApp{"a": startEdgeApp(t, "a"), "b": startEdgeApp(t, "b")}
+	e := startEdge(t, func(c *config.Config) {
+		c.Upstream.URLs = []string{apps["a"].url, apps["b"].url}
+		c.Upstream.HandshakeTimeout = longest
+		c.Upstream.Health = config.Health{Path: "/health", Interval: 20 * time.Millisecond, Timeout: 20 * time.Millisecond, Failures: 2}
+		c.Drain.Timeout = longest
+	})
+	at := map[string]*edgePeer{}
+	for range apps { // one has a session at each of them
+		client, app := e.visit()
+		at[app] = client
+	}
+	late := e.client(nil)
+	late.send([]byte(interopRequest("Late: yes")))
+	var by string
+	var answer chan struct{}
+	select {
+	case answer = <-apps["a"].late:
+		by = "a"
+	case answer = <-apps["b"].late:
+		by = "b"
+	}
+	wantLeave := func(client *edgePeer) {
+		t.Helper()
+		client.wantClose(1014, "upstream's address has failed its health checks")
+		client.sendClose(1014)
+		client.wantEnd()
+	}
+	apps[by].unwell.Store(true)
+	wantLeave(at[by])
+	close(answer)
+	late.wantStatus(http.StatusSwitchingProtocols)
+	wantLeave(late)
+	for _, client := range []*edgePeer{late, at["a"], at["b"]} {
+		edgeClose(client.conn)
+	}
 }

@@ -9,11 +9,11 @@ import (
 // clients do not come back in one wave. It fails in either of two ways: health checks find
 // it down, while its connections may still stand; or these break, many at once.
 
-// leaveAddress has the sessions of an address ended that health checks have found down.
-// It may be called from any goroutine.
+// leaveAddress has the sessions of an address ended that health checks find down, but for
+// those that it has chosen before. It may be called from any goroutine.
 func (s *Server) leaveAddress(a *upstreams.Address) {
-	if !s.serving.Load() {
-		return // there is no session yet
+	if !s.serving.Load() || a.Sessions() == 0 {
+		return // there is none, or none yet
 	}
 	over := s.setup().Drain.Spread
 	for _, w := range s.workers {

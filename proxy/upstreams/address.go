@@ -39,7 +39,6 @@ type Address struct {
 	health  policies.Health
 	losses  policies.Losses
 
-	told  bool            // Failing has been; of the goroutine that checks
 	used  bool            // by the latest Pool; guarded by book.mu
 	since policies.Moment // it is not; guarded by book.mu
 }
@@ -108,6 +107,11 @@ func (a *Address) Failed(err error) {
 // Down reports whether nobody is to be sent there: health checks have found it down, or
 // the breaker is open.
 func (a *Address) Down() bool { return a.unwell.Load() || a.open.Load() }
+
+// usable reports whether clients can go there: it is well, and its breaker is closed or
+// due for a trial. That trial is some client's: an address would wait for it for ever if it
+// took one to be usable.
+func (a *Address) usable(now policies.Moment) bool { return !a.unwell.Load() && a.wait(now) == 0 }
 
 // Lost tells of a session whose connection to the address broke without a close frame,
 // and reports whether it is one of a wave: more within a second than breaker.failures (5 if

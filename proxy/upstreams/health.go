@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -103,18 +104,18 @@ func (p *Pool) round(ctx context.Context) {
 	}
 }
 
-// tellFailing tells, once, of each address that is down while another one is up.
+// tellFailing tells of each address that is down while another one is usable. It does so
+// again with each round: a handshake may have been under way, or may have gone there for
+// want of another address.
 func (p *Pool) tellFailing(members []member) {
-	up := false
-	for _, m := range members {
-		up = up || !m.Down()
+	now := p.book.now()
+	if p.options.Failing == nil || !slices.ContainsFunc(members, func(m member) bool { return m.usable(now) }) {
+		return
 	}
 	for _, m := range members {
-		unwell := m.unwell.Load()
-		if unwell && up && !m.told && p.options.Failing != nil {
+		if m.unwell.Load() {
 			p.options.Failing(m.Address)
 		}
-		m.told = unwell && (up || m.told)
 	}
 }
 

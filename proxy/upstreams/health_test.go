@@ -323,9 +323,39 @@ func TestHealthCourse(t *testing.T) {
 	if h.at(two.label()).Down() {
 		t.Error("there are no checks any more, and it is still down")
 	}
-	if len(h.failing) > 0 {
-		t.Errorf("%s fails", <-h.failing)
+	h.reload(func(u *config.Upstream) { often(one.URL, two.URL)(u); u.Health.Failures = 1 })
+	if failing := <-h.failing; failing != h.at(two.label()) {
+		t.Errorf("%s fails, want %s", failing, two.label())
 	}
+}
+
+// Sessions are to leave an address that is down as long as there is another way, those
+// too that have come while there was none.
+func TestWhoseSessionsLeave(t *testing.T) {
+	t.Parallel()
+	h := of(t, "http://"+a, "http://"+b)
+	want := func(when, want string) {
+		t.Helper()
+		var failing []*Address
+		h.Pool.options.Failing = func(a *Address) { failing = append(failing, a) }
+		h.tellFailing(h.members)
+		if got := join(failing); got != want {
+			t.Errorf("%s: %q fails, want %q", when, got, want)
+		}
+	}
+	want("all is well", "")
+	down(h.at(a))
+	want("down", a)
+	want("down for another round", a)
+	down(h.at(b))
+	want("both down", "")
+	h.at(b).answered(nil, 1)
+	h.at(b).answered(nil, 1)
+	want("the other one is up again", a)
+	fail(h.at(b), 5)
+	want("the other one's breaker is open", "")
+	h.advance(h.config.Breaker.RetryAfter)
+	want("the other one is due for a trial, which nobody makes", a)
 }
 
 // What a name has come to mean is asked, too, and a name that is not found is not ready.

@@ -36,7 +36,7 @@ type house struct {
 	registry *prometheus.Registry
 	log      logged
 	zone     zone
-	failing  chan *Address
+	failing  chan *Address // for who waits
 	bubbled  bool
 
 	mu    sync.Mutex
@@ -46,14 +46,19 @@ type house struct {
 
 // build makes a Pool that is closed when the test ends.
 func build(t *testing.T, change func(*config.Upstream)) *house {
-	h := &house{t: t, registry: prometheus.NewRegistry(), failing: make(chan *Address, 100)}
+	h := &house{t: t, registry: prometheus.NewRegistry(), failing: make(chan *Address)}
 	h.zone.found = make(map[string]answer)
 	h.options = Options{
 		Log:        slog.New(slog.NewJSONHandler(&h.log, nil)),
 		Registerer: h.registry,
-		Failing:    func(a *Address) { h.failing <- a },
-		Lookup:     h.zone.lookup,
-		Now:        h.now,
+		Failing: func(a *Address) {
+			select {
+			case h.failing <- a:
+			default:
+			}
+		},
+		Lookup: h.zone.lookup,
+		Now:    h.now,
 	}
 	h.Pool = New(settings(change), nil, h.options)
 	t.Cleanup(func() { h.Close() })

@@ -34,10 +34,10 @@ type Options struct {
 	// TLS returns how to speak to a server that has TLS, for health checks; it is asked
 	// for each of them. Without a ServerName the server's own is used. Nil: the defaults.
 	TLS func(config.Server) *tls.Config
-	// Failing is called when health checks find an address down while another one is up:
-	// it is time for its sessions to go there. It is called again only when the address
-	// has been up since. New and Close wait for it, so that it must not. Nil: nobody wants
-	// to know.
+	// Failing is called after each round of health checks for each address that they find
+	// down while another one is usable: it is time for its sessions to go there, and for
+	// those that have come since the round before. New and Close wait for it, so that it
+	// must not. Nil: nobody wants to know.
 	Failing func(*Address)
 	// Lookup returns the addresses of a name, the preferred ones first, and no later than
 	// ctx is done. Nil: the system's.
