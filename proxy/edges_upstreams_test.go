@@ -129,6 +129,26 @@ func TestBreaker(t *testing.T) {
 	e.until("ready", func() bool { status, _ := e.admin("/readyz"); return status == http.StatusOK })
 }
 
+// Who sends all clients away is not ready, whatever health checks know by then, and is
+// ready for a trial. Nothing is dialled to find that out.
+func TestBreakerIsNotReady(t *testing.T) {
+	t.Parallel()
+	e := startEdge(t, func(c *config.Config) {
+		c.Upstream.URL = "unix:" + edgeSocket(t)
+		c.Upstream.Breaker = config.Breaker{Failures: 1, RetryAfter: time.Hour}
+		c.Upstream.Health = config.Health{Path: "/", Interval: time.Hour, Timeout: time.Second, Failures: 100}
+	})
+	if status, _ := e.ask(interopRequest()); status != http.StatusBadGateway {
+		t.Errorf("status %d", status)
+	}
+	if status, body := e.admin("/readyz?verbose"); status != http.StatusServiceUnavailable || !strings.Contains(body, "held_back") {
+		t.Errorf("/readyz: %d, %s", status, body)
+	}
+	e.reload(func(c *config.Config) { c.Upstream.Breaker.RetryAfter = time.Millisecond })
+	e.until("ready", func() bool { status, _ := e.admin("/readyz"); return status == http.StatusOK })
+	e.wantMetric("wswarden_upstream_up", "0")
+}
+
 // A trial that fails has others wait again.
 func TestBreakerTrialFails(t *testing.T) {
 	t.Parallel()

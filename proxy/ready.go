@@ -31,7 +31,8 @@ type probe struct {
 // probeAge is how long an answer is good for.
 const probeAge = time.Second
 
-// upstream connects to upstream and closes the connection at once.
+// upstream asks for what health checks have found, or if there are none, connects to
+// upstream and closes the connection at once.
 func (p *probe) upstream(ctx context.Context, s *Server) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -42,13 +43,10 @@ func (p *probe) upstream(ctx context.Context, s *Server) error {
 	err := u.pool.Ready(ctx)
 	if err == nil && u.Health.Path == "" {
 		err = u.reach()
+		s.forwarder.dials.note(dialOutcomeOf(err))
 	}
 	if ctx.Err() != nil {
 		return ctx.Err() // who asks has gone: nothing is known
-	}
-	s.forwarder.dials.up.Set(0)
-	if err == nil {
-		s.forwarder.dials.up.Set(1)
 	}
 	p.at, p.last = time.Now(), err
 	return err

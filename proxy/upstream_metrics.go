@@ -9,6 +9,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"wswarden/proxy/upstreams"
 )
 
 // dialOutcome is what has become of a wish to connect to upstream, however many
@@ -34,12 +36,16 @@ const (
 
 var dialOutcomeNames = [dialOutcomes]string{"connected", "refused", "timeout", "unresolved", "exhausted", "held_back"}
 
-// dialOutcomeOf returns that of a net.Dialer's answer.
+// dialOutcomeOf returns that of the answer of a net.Dialer, or of a Pool that has no
+// address to dial.
 func dialOutcomeOf(err error) dialOutcome {
 	var name *net.DNSError
+	var open *upstreams.OpenError
 	switch {
 	case err == nil:
 		return dialConnected
+	case errors.As(err, &open):
+		return dialHeldBack
 	case isShortage(err):
 		return dialExhausted
 	case errors.As(err, &name):
@@ -78,6 +84,11 @@ func newDials(registry prometheus.Registerer) *dials {
 // count counts a dial that has come to an end.
 func (d *dials) count(outcome dialOutcome) {
 	d.counts[outcome].Inc()
+	d.note(outcome)
+}
+
+// note takes in a dial that is no client's.
+func (d *dials) note(outcome dialOutcome) {
 	switch outcome {
 	case dialConnected:
 		d.up.Set(1)

@@ -14,6 +14,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
+
+	"wswarden/proxy/upstreams"
 )
 
 // series returns a metric's values by that of its one label, empty if it has none.
@@ -180,6 +182,7 @@ func TestDialOutcomes(t *testing.T) {
 		{&net.OpError{Op: "dial", Err: &net.AddrError{}}, dialRefused},
 		{&dialError{fmt.Errorf("dial upstream: %w", &net.OpError{Op: "dial", Err: lateError{}})}, dialTimeout},
 		{errors.New("no route to host"), dialRefused},
+		{&upstreams.OpenError{}, dialHeldBack},
 		{&net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.EMFILE)}, dialExhausted},
 	} {
 		if got := dialOutcomeOf(test.err); got != test.want {

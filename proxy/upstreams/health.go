@@ -31,9 +31,9 @@ const (
 	forever = 1 << 62
 )
 
-// Ready returns an error if health checks have found all addresses down, which names
-// them; nil if there are no health checks. It may block until a name is looked up, or ctx
-// is done.
+// Ready returns an error if no address is usable: an *OpenError if breakers are to blame,
+// or one that names those that health checks have found down; nil if there are no health
+// checks. It may block until a name is looked up, or ctx is done.
 func (p *Pool) Ready(ctx context.Context) error {
 	if p.config.Health.Path == "" {
 		return nil
@@ -42,18 +42,25 @@ func (p *Pool) Ready(ctx context.Context) error {
 	if len(members) == 0 {
 		return err
 	}
-	const most = 10
+	now := p.book.now()
+	var well []member
 	var down []string
-	for i, m := range members {
-		if !m.unwell.Load() {
+	for _, m := range members {
+		switch {
+		case m.usable(now):
 			return nil
-		}
-		if i < most {
+		case !m.unwell.Load():
+			well = append(well, m)
+		default:
 			down = append(down, m.label)
 		}
 	}
-	if more := len(members) - len(down); more > 0 {
-		down = append(down, fmt.Sprintf("and %d others", more))
+	if len(well) > 0 {
+		return &OpenError{RetryAfter: soonest(well, now)}
+	}
+	const most = 10
+	if more := len(down) - most; more > 0 {
+		down = append(down[:most], fmt.Sprintf("and %d others", more))
 	}
 	return fmt.Errorf("health checks fail: %s", strings.Join(down, ", "))
 }

@@ -391,6 +391,39 @@ func TestReadyNamesSome(t *testing.T) {
 	}
 }
 
+// Where breakers send clients away, nobody is ready, however well the addresses are: until
+// a client may try one of them.
+func TestReadyAsksBreakers(t *testing.T) {
+	t.Parallel()
+	h := of(t, "http://"+a, "http://"+b)
+	h.config.Health.Path = "/"
+	want := func(want string) {
+		t.Helper()
+		got := ""
+		if err := h.Ready(t.Context()); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	fail(h.at(a), 5)
+	want("")
+	h.advance(second)
+	fail(h.at(b), 5)
+	want((&OpenError{RetryAfter: 4 * second}).Error())
+	down(h.at(a))
+	want((&OpenError{RetryAfter: 5 * second}).Error())
+	h.advance(5 * second)
+	want("")
+	if got := h.pick(""); got != b {
+		t.Errorf("picked %s for the trial", got)
+	}
+	want((&OpenError{RetryAfter: 5 * second}).Error())
+	h.at(b).Connected()
+	want("")
+}
+
 // Sidecars do not keep step.
 func TestSpread(t *testing.T) {
 	t.Parallel()

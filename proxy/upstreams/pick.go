@@ -16,7 +16,8 @@ import (
 // of the time that there is for a dial.
 const Tries = 5
 
-// OpenError is Pick's answer while the breakers of all addresses are open.
+// OpenError is the answer of Pick while the breakers of all addresses are open, and of
+// Ready while those of all are that are well.
 type OpenError struct {
 	// RetryAfter is when the first of them lets a trial through. It is zero or more.
 	RetryAfter time.Duration
