@@ -151,6 +151,15 @@ func (a *Address) apply(rules *policies.Breaker, healthChecks bool) {
 	}
 }
 
+// forget makes it an address that nobody has tried yet.
+func (a *Address) forget() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.circuit, a.health = policies.Circuit{}, policies.Health{}
+	a.open.Store(false)
+	a.unwell.Store(false)
+}
+
 // labelOf makes it unique among addresses that differ.
 func labelOf(s config.Server, at netip.AddrPort) string {
 	label := at.String()

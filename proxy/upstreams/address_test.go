@@ -217,6 +217,31 @@ func TestRetiredAddressesAreForgotten(t *testing.T) {
 	}
 }
 
+// What an address was like before it was out of use for long tells nothing.
+func TestStaleAddresses(t *testing.T) {
+	t.Parallel()
+	one, two := "unix:/no/such/one", "unix:/no/such/two"
+	for away, stale := range map[time.Duration]bool{forgetAfter: false, forgetAfter + 1: true} {
+		use := func(url string) func(*config.Upstream) {
+			return func(u *config.Upstream) {
+				u.URL, u.Breaker.RetryAfter = url, time.Hour
+				u.Health = config.Health{Path: "/", Interval: time.Hour, Timeout: second, Failures: 100}
+			}
+		}
+		h := build(t, use(one))
+		before := h.at(one)
+		before.Enter()
+		down(before)
+		fail(before, 5)
+		h.reload(use(two))
+		h.advance(away)
+		h.reload(use(one))
+		if now := h.at(one); now != before || now.unwell.Load() == stale || now.open.Load() == stale {
+			t.Errorf("after %s: the same %v, unwell %v, breaker open %v", away, now == before, now.unwell.Load(), now.open.Load())
+		}
+	}
+}
+
 // Everything at once, for the race detector.
 func TestAnyGoroutine(t *testing.T) {
 	t.Parallel()

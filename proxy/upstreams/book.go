@@ -39,9 +39,9 @@ type book struct {
 	untold  int // lines, since the last that was written
 }
 
-// forgetAfter is how long an address is known that is in no configuration any more and
-// has no session: a handshake that is under way may have it still, or a name server that
-// answers with another part of what there is each time.
+// forgetAfter is how long it is known what an address was like that is in no configuration
+// any more, and if it has no session, that there is one: a handshake that is under way may
+// have it still, or a name server that answers with another part of what there is each time.
 const forgetAfter = time.Minute
 
 func newBook(o Options) *book {
@@ -153,6 +153,9 @@ func (b *book) retire(used map[*Address]bool) {
 	for label, a := range b.addresses {
 		switch {
 		case used[a]:
+			if !a.used && now-a.since > forgetAfter {
+				a.forget() // it was not looked at since, and need not even be the same server
+			}
 			a.used = true
 		case a.used:
 			a.used, a.since = false, now
