@@ -44,11 +44,10 @@ func (s *session) orphaned() bool {
 	return true
 }
 
-// whyLeaving returns why a session is to end whose time has come.
-func (s *session) whyLeaving() policies.Verdict {
+// whyLeaving returns why a session is to end when its time has come.
+func (s *session) whyLeaving() (verdict policies.Verdict, reason string) {
 	if s.failing && s.worker.drainDeadline == policies.Never {
-		s.ending.reason = "upstream's address has failed its health checks"
-		return policies.Verdict{Cause: policies.UpstreamLost}
+		return policies.Verdict{Action: policies.End, Cause: policies.UpstreamLost}, "upstream's address has failed its health checks"
 	}
-	return policies.Verdict{Cause: policies.Drain, Code: s.worker.server.setup().Drain.CloseCode}
+	return policies.Verdict{Action: policies.End, Cause: policies.Drain, Code: s.worker.server.setup().Drain.CloseCode}, ""
 }

@@ -273,7 +273,7 @@ func (s *session) outlook() outlook {
 	o := outlook{present: s.worker.present, policy: s.policy, facts: s.facts}
 	o.facts.Pressure = s.worker.pressure
 	if s.drainAt != policies.Never {
-		verdict := policies.Verdict{Action: policies.End, Cause: policies.Drain, Code: s.worker.server.setup().Drain.CloseCode}
+		verdict, _ := s.whyLeaving()
 		o.drain = policies.Forecast{Rule: "drain", Verdict: verdict, At: s.drainAt}
 	}
 	return o

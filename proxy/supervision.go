@@ -23,7 +23,9 @@ func (s *session) supervise() {
 			if by == policies.Never { // its policy, or its address, is gone, and not wswarden
 				by = now + s.policy.Release.Grace
 			}
-			s.finish(s.whyLeaving(), by)
+			var verdict policies.Verdict
+			verdict, s.ending.reason = s.whyLeaving()
+			s.finish(verdict, by)
 			return
 		}
 		verdict, next := s.policy.Check(&s.facts, now)
