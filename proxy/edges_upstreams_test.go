@@ -2,10 +2,12 @@ package proxy_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -16,6 +18,7 @@ import (
 
 	"wswarden/config"
 	"wswarden/policies"
+	"wswarden/proxy/admin/api"
 )
 
 // edgeApp is one of several upstreams. It tells its name with each answer.
@@ -473,4 +476,55 @@ func TestUnhealthyUpstreamAnswersLate(t *testing.T) {
 	for _, client := range []*edgePeer{late, at["a"], at["b"]} {
 		edgeClose(client.conn)
 	}
+}
+
+// Whose address is down is spared by a reload after which it is only observed, or after
+// which nobody asks for its address's health. It is not spared for good.
+func TestUnhealthyUpstreamAndReloads(t *testing.T) {
+	t.Parallel()
+	a, b := startEdgeApp(t, "a"), startEdgeApp(t, "b")
+	health := config.Health{Path: "/health", Interval: 20 * time.Millisecond, Timeout: 20 * time.Millisecond, Failures: 2}
+	never := 100_000 * time.Hour
+	e := startEdge(t, func(c *config.Config) {
+		c.Upstream.URLs, c.Upstream.Health = []string{a.url, b.url}, health
+		c.Drain.Spread, c.Drain.Timeout = never, never
+	})
+	at := map[string]*edgePeer{}
+	for range 2 { // one is at each of them
+		client, app := e.visit()
+		defer edgeClose(client.conn)
+		at[app] = client
+	}
+	get := func(path string, answer any) {
+		t.Helper()
+		if _, body := e.admin(path); json.Unmarshal([]byte(body), answer) != nil {
+			t.Errorf("%s: %s", path, body)
+		}
+	}
+	wantLeaving := func(want bool) {
+		t.Helper()
+		e.until(fmt.Sprintf("leaving: %v", want), func() bool {
+			var page api.Page
+			var leaving bool
+			get("/v1/sessions", &page)
+			for _, s := range page.Sessions {
+				var d api.Detail
+				get("/v1/sessions/"+s.ID.String(), &d)
+				leaving = leaving || d.Upstream == a.address() && slices.ContainsFunc(d.Next, func(f api.Forecast) bool {
+					return f.Rule == "drain" && f.Cause == policies.UpstreamLost.String() && f.CloseCode == 1014
+				})
+			}
+			return leaving == want
+		})
+	}
+	a.unwell.Store(true)
+	wantLeaving(true)
+	e.reload(func(c *config.Config) { c.Policies[0].Mode = policies.ModeObserve })
+	wantLeaving(false)
+	e.reload(func(c *config.Config) { c.Policies[0].Mode = policies.ModeEnforce })
+	wantLeaving(true)
+	e.reload(func(c *config.Config) { c.Upstream.Health.Path = "" })
+	wantLeaving(false)
+	e.reload(func(c *config.Config) { c.Upstream.Health, c.Drain.Spread = health, 0 })
+	at["a"].wantClose(1014, "upstream's address has failed its health checks")
 }

@@ -45,6 +45,8 @@ func (s *session) move(k *kind) *seating {
 	if after.OnReload == policies.OnReloadEnforce && !after.Observes(after.Subscriptions.Mode) {
 		s.shrink(after.Subscriptions.Max)
 	}
+	// Its address may not be asked for its health any more.
+	s.failing = s.failing && !s.observes() && s.admission.address.Down()
 	if s.worker.drainDeadline == policies.Never && !s.failing {
 		s.drainAt = policies.Never
 	}
