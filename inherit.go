@@ -24,6 +24,11 @@ import (
 // place is what a listener is known by from process to process.
 type place struct{ network, address string }
 
+// byPath is the network of unix sockets in places. Where it is called unix, tableflip
+// removes the files of all that the next process does without: those of listeners, too,
+// that were closed long ago, whose paths other processes may have by then.
+const byPath = "path"
+
 // socket is one that systemd has passed on.
 type socket struct {
 	name   string   // with #2 behind it for the second of a name, and so on
@@ -71,6 +76,9 @@ func (s *succession) listen(network, address string) (net.Listener, error) {
 // port, each has one.
 func (s *succession) vacant(network, address string) place {
 	p := place{network, address}
+	if network == "unix" {
+		p.network = byPath
+	}
 	for i := 1; s.taken[p]; i++ {
 		p.address = fmt.Sprintf("%s#%d", address, i)
 	}
@@ -85,9 +93,26 @@ func listens(ln net.Listener) bool {
 			return false // nobody finds it
 		}
 	}
-	listening := 0
-	control(ln, func(fd int) { listening, _ = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN) })
-	return listening != 0
+	listening, state := 0, make([]unix.PollFd, 1)
+	control(ln, func(fd int) {
+		listening, _ = unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN)
+		state[0].Fd = int32(fd) // a unix socket listens even when it was shut down
+		_, _ = unix.Poll(state, 0)
+	})
+	return listening != 0 && state[0].Revents&unix.POLLHUP == 0
+}
+
+// abandoned reports whether a file is that of a socket that nobody has any more. It is not
+// connected to: who has it has one of another type.
+func abandoned(path string) bool {
+	if info, err := os.Lstat(path); err != nil || info.Mode().Type() != os.ModeSocket {
+		return false
+	}
+	conn, err := net.Dial("unixgram", path)
+	if err == nil {
+		_ = conn.Close()
+	}
+	return errors.Is(err, unix.ECONNREFUSED)
 }
 
 func control(ln net.Listener, do func(fd int)) {
@@ -136,7 +161,14 @@ func (l *listener) Close() error {
 			_ = os.Remove(l.path)
 		}
 	}
-	return l.Listener.Close()
+	err := l.Listener.Close()
+	if s.turn == turnAfter && l.path != "" {
+		<-s.upgrader.Exit() // tableflip has closed its own then
+		if abandoned(l.path) {
+			_ = os.Remove(l.path) // the successor does without it
+		}
+	}
+	return err
 }
 
 // passedSockets returns those that systemd has passed on, to this process or to one

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -173,6 +174,37 @@ func TestListenersOfSuccessors(t *testing.T) {
 	l.replace() // new in the successor
 	wantOpen(true)
 	l.end()
+}
+
+// The socket of a listener that was closed is another process's as soon as that has it: no
+// successor takes it for its own, nor removes it.
+func TestSocketOfAnotherProcess(t *testing.T) {
+	t.Parallel()
+	socket := filepath.Join(t.TempDir(), "socket")
+	without := "upstream: { url: " + echoing(t) + " }\nadmin: { address: \"\" }\nlisteners: [{ address: 127.0.0.1:0 }]\n"
+	with := strings.Replace(without, "}]", fmt.Sprintf("}, { address: \"unix:%s\" }]", socket), 1)
+	l := generations(t, with)
+	writeFile(t, l.file, without)
+	l.signal(syscall.SIGHUP)
+	l.want(`"msg":"configuration reloaded"`, `"why":"SIGHUP"`)
+	another, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer another.Close()
+
+	writeFile(t, l.file, with)
+	l.signal(syscall.SIGUSR2)
+	l.want("wswarden: ", "address already in use") // what the successor says of its own
+	l.want(`"msg":"replacement failed`)
+	writeFile(t, l.file, without)
+	l.replace()
+	l.end()
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatalf("the other process cannot be reached: %v", err)
+	}
+	_ = conn.Close()
 }
 
 // The first process of a container is the container: it stays, as nothing would be left
