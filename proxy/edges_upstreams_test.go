@@ -444,7 +444,7 @@ func TestUnhealthyUpstreamAnswersLate(t *testing.T) {
 	e := startEdge(t, func(c *config.Config) {
 		c.Upstream.URLs = []string{apps["a"].url, apps["b"].url}
 		c.Upstream.HandshakeTimeout = longest
-		c.Upstream.Health = config.Health{Path: "/health", Interval: 20 * time.Millisecond, Timeout: 20 * time.Millisecond, Failures: 2}
+		c.Upstream.Health = config.Health{Path: "/health", Interval: 100 * time.Millisecond, Timeout: 100 * time.Millisecond, Failures: 2}
 		c.Drain.Timeout = longest
 	})
 	at := map[string]*edgePeer{}
@@ -483,7 +483,7 @@ func TestUnhealthyUpstreamAnswersLate(t *testing.T) {
 func TestUnhealthyUpstreamAndReloads(t *testing.T) {
 	t.Parallel()
 	a, b := startEdgeApp(t, "a"), startEdgeApp(t, "b")
-	health := config.Health{Path: "/health", Interval: 20 * time.Millisecond, Timeout: 20 * time.Millisecond, Failures: 2}
+	health := config.Health{Path: "/health", Interval: 100 * time.Millisecond, Timeout: 100 * time.Millisecond, Failures: 2}
 	never := 100_000 * time.Hour
 	e := startEdge(t, func(c *config.Config) {
 		c.Upstream.URLs, c.Upstream.Health = []string{a.url, b.url}, health
