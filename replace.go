@@ -143,6 +143,10 @@ func (s *succession) replace(server *proxy.Server) {
 	err := s.upgrade()
 	abandon()
 	s.starting.Store(false) // before the log has somebody try again
+	if err != nil && server.Draining().Err() != nil {
+		s.log.Warn("replacement given up, as wswarden drains")
+		return
+	}
 	if err != nil {
 		s.log.Error("replacement failed, this process goes on", "error", err.Error())
 		s.systemd.reloaded()

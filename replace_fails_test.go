@@ -294,6 +294,37 @@ func TestReplacementWhileDraining(t *testing.T) {
 	}
 }
 
+// A drain that begins while a successor starts ends the successor. Nobody is told that
+// wswarden goes on.
+func TestDrainWhileReplacing(t *testing.T) {
+	t.Parallel()
+	m := newManager(t)
+	config := "listeners: [{ address: 127.0.0.1:0 }]\nupstream: { url: " + echoing(t) + " }\nadmin: { address: \"\" }\ndrain: { spread: 0s }\n"
+	l := generations(t, config, func(cmd *exec.Cmd) { cmd.Env = append(cmd.Environ(), "NOTIFY_SOCKET="+m.address) })
+	m.want("READY=1")
+	store := listen(t) // which the successor waits for
+	writeFile(t, l.file, config+"store: { kind: redis, url: redis://"+store.Addr().String()+", on_failure: deny, connect_timeout: 10s, timeout: 100ms }\n")
+	l.signal(syscall.SIGUSR2)
+	if _, err := store.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	m.want("RELOADING=1")
+	m.told = nil
+	l.signal(syscall.SIGTERM)
+	l.want("replacement given up")
+	if status := l.wait(l.pid); status.ExitStatus() != exitOK {
+		t.Errorf("exit code %d", status.ExitStatus())
+	}
+	conn, err := net.Dial("unixgram", m.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, _ = io.WriteString(conn, "that was all")
+	m.want("that was all")
+	m.wantNot("READY=1")
+}
+
 // As long as the process before still drains there is no third one. What systemd sends to
 // both when it stops them cuts that drain no shorter.
 func TestPredecessorDrains(t *testing.T) {
