@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -322,6 +323,32 @@ func TestProblemsHaveAnEnd(t *testing.T) {
 	lines := strings.Split(err.Error(), "\n")
 	if want := "w.yaml:1003:3: there is more that is wrong; correct what is told first"; len(lines) != maxProblems+1 || lines[maxProblems] != want {
 		t.Errorf("%d lines, the last is %s", len(lines), lines[len(lines)-1])
+	}
+}
+
+// A mistake at the end of a long file is found at its place, and that takes about as long
+// as to read the file: line by line it would be minutes.
+func TestSyntaxErrorsFarDown(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(upstreamLine + "policies:\n")
+	for i := range maxSections / 2 {
+		fmt.Fprintf(&b, "  - name: p%d\n    match: { path: /p%d/** }\n    heartbeat: {\n      interval: 15s, timeout: 5s }\n", i, i)
+	}
+	for _, row := range []mistake{
+		{"---\nlog: {level: debug}", `w.yaml:2003:1: is not valid YAML: a second document begins; keep one, without ---`},
+		{"log: {level: debug}\n---", `w.yaml:2004:1: is not valid YAML: a second document begins; keep one, without ---`},
+		{"log:\n  level: *unset\ndrain: {spread: 1s}", `w.yaml:2004:3: is not valid YAML: unknown anchor 'unset' referenced`},
+		{"log:\n  level: \"\x01\"\ndrain: {spread: 1s}", `w.yaml:2004:3: is not valid YAML: control characters are not allowed`},
+		{"log:\n  level: \"\xff\"\ndrain: {spread: 1s}", `w.yaml:2004:3: is not valid YAML: invalid leading UTF-8 octet`},
+		{" log: {level: debug}\ndrain: {spread: 1s}", `w.yaml:2003:2: is not valid YAML: did not find expected key`},
+		{"log: {level: debug\ndrain: {spread: 1s}\n", `w.yaml:2003:1: is not valid YAML: did not find expected ',' or '}'`},
+		{"log:\n  level: \"debug\ndrain: {spread: 1s}\n", `w.yaml:2004:3: is not valid YAML: found unexpected end of stream`},
+		{"log:\n\tlevel: debug\ndrain: {spread: 1s}\n", `w.yaml:2004:1: is not valid YAML: a tab in the indentation; use spaces`},
+	} {
+		_, err := Parse("w.yaml", []byte(b.String()+row.file))
+		if err == nil || err.Error() != row.want {
+			t.Errorf("behind many policies:\n%s\ngot:  %v\nwant: %s", row.file, err, row.want)
+		}
 	}
 }
 

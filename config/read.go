@@ -8,6 +8,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"sort"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -301,13 +302,16 @@ func parse(text []byte) (*yaml.Node, error) {
 func (r *reader) syntaxError(text []byte, err error) Problem {
 	words, line := yamlError(err)
 	lines := bytes.SplitAfter(bytes.TrimSuffix(text, []byte("\n")), []byte("\n"))
-	for ; line < len(lines); line++ {
-		if _, err := parse(bytes.Join(lines[:line], nil)); err != nil {
-			if w, _ := yamlError(err); w == words {
-				break
-			}
+	// What the first lines fail with, more of them fail with, too: a file's size may not
+	// be squared here, as wswarden serves meanwhile.
+	line += sort.Search(len(lines)-line, func(more int) bool {
+		_, err := parse(bytes.Join(lines[:line+more], nil))
+		if err == nil {
+			return false
 		}
-	}
+		w, _ := yamlError(err)
+		return w == words
+	})
 	line = min(line, len(lines))
 	begin := strings.TrimLeft(string(lines[line-1]), " ")
 	if strings.HasPrefix(begin, "\t") {
