@@ -140,10 +140,33 @@ func TestPasswordsAreNotShown(t *testing.T) {
 	}
 }
 
-func TestPasswordsAreNotShownElsewhere(t *testing.T) {
-	wantProblems(t, upstreamLine+"store: redis://me:secret@a", `w.yaml:2:1: store: must be a section, not redis://me:xxxxx@a; write keys below it, such as kind:`)
-	wantProblems(t, upstreamLine+"store: {kind: \"redis://:se cret@a\"}", `w.yaml:2:9: store.kind: redis://:xxxxx@a is not known; use one of memory, redis`)
-	wantProblems(t, "upstream: {url: \"redis://me:se%cret/@a\"}", `w.yaml:1:12: upstream.url: redis://me:xxxxx@a is not an http:// or https:// URL, nor unix: and a path; write one such as http://127.0.0.1:5000`)
+// A URL in a wrong place is told without what may be secret in it.
+func TestSecretsAreNotShownElsewhere(t *testing.T) {
+	const section = `: must be a section, not `
+	for _, row := range []mistake{
+		{"store: redis://me:secret@a", `w.yaml:2:1: store` + section + `redis://me:xxxxx@a; write keys below it, such as kind:`},
+		{"store: {kind: \"redis://:se cret@a\"}", `w.yaml:2:9: store.kind: redis://:xxxxx@a is not known; use one of memory, redis`},
+		{"tracing: https://secret@a/x", `w.yaml:2:1: tracing` + section + `https://xxxxx@a/x; write keys below it, such as otlp_endpoint:`},
+		{"tracing: \"http://a/?api_key=secret\"", `w.yaml:2:1: tracing` + section + `http://a/?xxxxx; write keys below it, such as otlp_endpoint:`},
+		{"tracing: \"http://me:secret@a/x?secret\"", `w.yaml:2:1: tracing` + section + `http://me:xxxxx@a/x?xxxxx; write keys below it, such as otlp_endpoint:`},
+		{"tracing: \"http://a/#secret\"", `w.yaml:2:1: tracing` + section + `http://a/#xxxxx; write keys below it, such as otlp_endpoint:`},
+		{"policies: [\"https://a/x?token=secret\"]", `w.yaml:2:12: policies[0]` + section + `https://a/x?xxxxx; write keys below it, such as name:`},
+		{"policies: [{release: \"https://a/x?token=secret\"}]", `w.yaml:2:13: policies[0].release` + section + `https://a/x?xxxxx; write keys below it, such as unsubscribe:`},
+		{"policies: [{release: {webhook: \"https://a/x?a=1&token=se\\ncret\"}}]", `w.yaml:2:23: policies[0].release.webhook` + section + `https://a/x?xxxxx; write keys below it, such as url:`},
+		{"policies: [{release: {webhook: {timeout: \"https://a/x?token=secret\"}}}]", `w.yaml:2:33: policies[0].release.webhook.timeout: https://a/x?xxxxx is not a duration; write a number and ms, s, m or h, such as 30s`},
+		{"policies: [{release: {webhook: {attempts: \"https://a/x?token=secret\"}}}]", `w.yaml:2:33: policies[0].release.webhook.attempts: https://a/x?xxxxx is not a count; write a whole number, such as 20`},
+		{"drain: {\"https://a/x?token=secret\": 5s}", `w.yaml:2:9: drain.https://a/x?xxxxx: is not a known key; known here: timeout, spread, close_code, reason`},
+		{"drain: {reason: \"https://a/x?token=secret" + strings.Repeat("t", 100) + "\"}", `w.yaml:2:9: drain.reason: "https://a/x?xxxxx" has 124 bytes, and a close frame takes 123; shorten it`},
+	} {
+		wantProblems(t, upstreamLine+row.file, row.want)
+	}
+	for _, row := range []mistake{
+		{"{url: \"redis://me:se%cret/@a\"}", `w.yaml:1:12: upstream.url: redis://me:xxxxx@a is not an http:// or https:// URL, nor unix: and a path; write one such as http://127.0.0.1:5000`},
+		{"{url: \"http://secret@a\"}", `w.yaml:1:12: upstream.url: http://xxxxx@a has a user, which is not supported; write http://a`},
+		{"{urls: [\"http://a/?token=secret\"]}", `w.yaml:1:19: upstream.urls[0]: http://a/?xxxxx has more than host and port; write http://a`},
+	} {
+		wantProblems(t, "upstream: "+row.file, row.want)
+	}
 }
 
 func TestRedacted(t *testing.T) {

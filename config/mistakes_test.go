@@ -248,7 +248,7 @@ func mistakesInTheWholeFile(*testing.T) (all []mistake) {
 		{"upstream: {url: \"http://:80\"}", `w.yaml:1:12: upstream.url: http://:80 is not an http:// or https:// URL, nor unix: and a path; write one such as http://127.0.0.1:5000`},
 		{"upstream: {url: \"http://a b\"}", `w.yaml:1:12: upstream.url: "http://a b" is not an http:// or https:// URL, nor unix: and a path; write one such as http://127.0.0.1:5000`},
 		{"upstream: {url: http://a/chat}", `w.yaml:1:12: upstream.url: http://a/chat has more than host and port; write http://a`},
-		{"upstream: {url: \"http://a:5000?x\"}", `w.yaml:1:12: upstream.url: http://a:5000?x has more than host and port; write http://a:5000`},
+		{"upstream: {url: \"http://a:5000?x\"}", `w.yaml:1:12: upstream.url: http://a:5000?xxxxx has more than host and port; write http://a:5000`},
 		{"upstream: {url: \"http://a#\"}", `w.yaml:1:12: upstream.url: http://a# has more than host and port; write http://a`},
 		{"upstream: {url: http://me:secret@a}", `w.yaml:1:12: upstream.url: http://me:xxxxx@a has a user, which is not supported; write http://a`},
 		{"upstream: {url: http://a:0}", `w.yaml:1:12: upstream.url: http://a:0 has no port from 1 to 65535; write one such as http://127.0.0.1:5000`},

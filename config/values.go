@@ -127,14 +127,29 @@ func size(bytes int64) string {
 	return strconv.FormatInt(bytes, 10)
 }
 
-// password is what a URL has between a user's name and the host, or what may be
-// meant so.
-var password = regexp.MustCompile(`(?s)(//[^/?#@:]*:).*@`)
+// secretParts are what a URL has beside its host and path, or what may be meant so: a
+// password, a user without one, and a query or fragment. There are tokens in them.
+var secretParts = []struct {
+	in    *regexp.Regexp
+	shown string
+}{
+	{regexp.MustCompile(`(?s)(//[^/?#@:]*:).*@`), "${1}xxxxx@"},
+	{regexp.MustCompile(`//[^/?#@:]+@`), "//xxxxx@"},
+	{regexp.MustCompile(`(?s)(//[^?#]*[?#]).+`), "${1}xxxxx"},
+}
+
+// hidden is text without the secrets of a URL.
+func hidden(text string) string {
+	for _, part := range secretParts {
+		text = part.in.ReplaceAllString(text, part.shown)
+	}
+	return text
+}
 
 // plain returns text as it is if it is one short word, else quoted. Neither it nor
-// shorten shows a password in a URL.
+// shorten shows the secrets of a URL.
 func plain(text string) string {
-	text = password.ReplaceAllString(text, "${1}xxxxx@")
+	text = hidden(text)
 	odd := func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) || r == '"' }
 	if text != "" && len(text) <= 60 && !strings.ContainsFunc(text, odd) {
 		return text
@@ -144,7 +159,7 @@ func plain(text string) string {
 
 // shorten quotes a text, and only the beginning of a long one.
 func shorten(text string) string {
-	text = password.ReplaceAllString(text, "${1}xxxxx@")
+	text = hidden(text)
 	if runes := []rune(text); len(runes) > 60 {
 		return strconv.Quote(string(runes[:57])) + "..."
 	}
