@@ -152,6 +152,18 @@ func mistakesInMatches(t *testing.T) []mistake {
 			`w.yaml:2:68: policies[0].match.header[1].value: "a\r\nb" is not a value that a header can have; write one line, without space around it`},
 		{"policies: [{match: {header: [{name: X-A, vlaue: a}]}}]", `w.yaml:2:42: policies[0].match.header[0].vlaue: is not a known key; did you mean value?`},
 
+		// paths that no request has once it is read
+		{"policies: [{match: {path: /caf%C3%A9/**}}]", `w.yaml:2:21: policies[0].match.path: /caf%C3%A9/** fits no path, as paths are compared decoded and cleaned; write /café/**`},
+		{"policies: [{match: {path: /a%20b}}]", `w.yaml:2:21: policies[0].match.path: /a%20b fits no path, as paths are compared decoded and cleaned; write "/a b"`},
+		{"policies: [{match: {path: /a%3fb%23%ff/*}}]", `w.yaml:2:21: policies[0].match.path: /a%3fb%23%ff/* fits no path, as paths are compared decoded and cleaned; write /a*b*/*`},
+		{"policies: [{match: {path: /%2e}}]", `w.yaml:2:21: policies[0].match.path: /%2e fits no path, as paths are compared decoded and cleaned; write /`},
+		{"policies: [{match: {path: /a%2Fb}}]", `w.yaml:2:21: policies[0].match.path: /a%2Fb fits no path, as paths are compared decoded and cleaned; write /a/b`},
+		{"policies: [{match: {path: /a//b}}]", `w.yaml:2:21: policies[0].match.path: /a//b fits no path, as paths are compared decoded and cleaned; write /a/b`},
+		{"policies: [{match: {path: //a/**}}]", `w.yaml:2:21: policies[0].match.path: //a/** fits no path, as paths are compared decoded and cleaned; write /a/**`},
+		{"policies: [{match: {path: /a/./b}}]", `w.yaml:2:21: policies[0].match.path: /a/./b fits no path, as paths are compared decoded and cleaned; write /a/b`},
+		{"policies: [{match: {path: /a/../b}}]", `w.yaml:2:21: policies[0].match.path: /a/../b fits no path, as paths are compared decoded and cleaned; write /b`},
+		{"policies: [{match: {path: /a/..}}]", `w.yaml:2:21: policies[0].match.path: /a/.. fits no path, as paths are compared decoded and cleaned; write /`},
+
 		// listeners
 		{"policies: [{match: {listener: [front]}}]", `w.yaml:2:32: policies[0].match.listener[0]: front is not the name of a listener, nor the address of one without a name; known here: 127.0.0.1:8080`},
 		{"policies: [{match: {listener: [\"\"]}}]", `w.yaml:2:32: policies[0].match.listener[0]: "" is not the name of a listener, nor the address of one without a name; known here: 127.0.0.1:8080`},

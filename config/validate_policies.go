@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/valyala/fasthttp"
 
 	"wswarden/policies"
 	"wswarden/policies/dialects"
@@ -61,6 +64,8 @@ func (v *validator) match(key string, c *Config, m policies.Match) {
 		v.wrong(key+".path", "%s has a query or fragment, which no path has; leave it out", plain(m.Path))
 	case strings.Contains(inner, "**"):
 		v.wrong(key+".path", "%s has ** that is not the whole last segment; use * for any text within one", plain(m.Path))
+	case cleaned(m.Path) != m.Path:
+		v.wrong(key+".path", "%s fits no path, as paths are compared decoded and cleaned; write %s", plain(m.Path), plain(pattern(cleaned(m.Path))))
 	}
 	v.origins(key+".origin", m.Origin)
 	for i, host := range m.Host {
@@ -86,6 +91,21 @@ func (v *validator) match(key string, c *Config, m policies.Match) {
 			v.listenerOf(fmt.Sprintf("%s.listener[%d]", key, i), name, c.Listeners)
 		}
 	}
+}
+
+// cleaned is what a request for such a path has when it is compared.
+func cleaned(path string) string {
+	var u fasthttp.URI // which requests are read with
+	u.SetPath(path)
+	return string(u.Path())
+}
+
+// unwritable are characters of a path that a pattern can have as a star only.
+var unwritable = regexp.MustCompile(`\*?[?#]+\*?`)
+
+// pattern is one that a path fits.
+func pattern(path string) string {
+	return unwritable.ReplaceAllString(strings.ToValidUTF8(path, "?"), "*")
 }
 
 // elsewhere are headers that match has other keys for, by their names in small letters,

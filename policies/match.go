@@ -41,7 +41,7 @@ type HeaderMatch struct {
 type Request struct {
 	// Host is a Host header's value, perhaps with a port.
 	Host string
-	// Path as it was sent, without the query.
+	// Path without the query, decoded and cleaned.
 	Path string
 	// Origin is an Origin header's value; empty without one.
 	Origin string

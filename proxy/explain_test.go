@@ -2,9 +2,12 @@ package proxy
 
 import (
 	"net/netip"
+	"strconv"
+	"strings"
 	"testing"
 
 	"wswarden/config"
+	"wswarden/policies"
 )
 
 // What is expected of a handshake is what a server does with it.
@@ -64,5 +67,53 @@ policies:
 	}
 	if e := Expect(c, []byte("GET\r\n\r\n"), netip.Addr{}, ""); e.Status != 400 {
 		t.Errorf("a head that is none: %+v", e)
+	}
+}
+
+// The configuration is right with a match's path exactly if who asks for that very path
+// is selected. If it is not, what is to be written instead selects who asks so.
+func TestMatchedPathsCanBeMet(t *testing.T) {
+	t.Parallel()
+	c := config.Default()
+	c.Upstream.URL = "http://127.0.0.1:5000"
+	wrong := func(path string) error {
+		c.Policies[0].Match.Path = path
+		return c.Validate()
+	}
+	escaped := strings.NewReplacer(" ", "%20", "100%", "100%25")
+	selects := func(path, asked string) bool {
+		head := "GET " + escaped.Replace(asked) + " HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+		e := Expect(c, []byte(head), netip.Addr{}, "")
+		return (&policies.Match{Path: path}).Fits(&e.Request)
+	}
+	paths := []string{"", "/b"}
+	for range 2 {
+		var longer []string
+		for _, path := range paths {
+			for _, segment := range []string{
+				"", "a", ".", "..", "...", ".a", "100%", "%zz", "a b", "é", "a+b", `a\..`, // as they are
+				"%2e", "%2E%2e", "%2F", "%c3%A9", "%3Fa", "%ff",
+			} {
+				longer = append(longer, path+"/"+segment)
+			}
+		}
+		for _, path := range longer {
+			err := wrong(path)
+			if met := selects(path, path); met != (err == nil) {
+				t.Errorf("%s selects who asks for it: %v, and what is wrong is %v", path, met, err)
+			}
+			if err == nil {
+				continue
+			}
+			_, instead, _ := strings.Cut(err.Error(), "; write ")
+			if unquoted, err := strconv.Unquote(instead); err == nil {
+				instead = unquoted
+			}
+			if wrong(instead) != nil || !selects(instead, path) {
+				t.Errorf("%v: which does not select who asks for %s", err, path)
+			}
+		}
+		paths = longer
 	}
 }
