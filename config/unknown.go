@@ -29,9 +29,12 @@ func (l *Loaded) Unknown(environ []string) (lines []string) {
 		likeIt := func(known string) bool {
 			return numbers.ReplaceAllString(known, "_") == numbers.ReplaceAllString(name, "_")
 		}
-		if near := nearest(name, l.variables); slices.ContainsFunc(l.variables, likeIt) {
+		inIt := func(known string) bool { return strings.HasPrefix(known, name+"_") }
+		if slices.ContainsFunc(l.variables, likeIt) {
 			lines = append(lines, name+": names a key of a list's item that there is not; items are counted from 0")
-		} else if near != "" {
+		} else if i := slices.IndexFunc(l.variables, inIt); i >= 0 {
+			lines = append(lines, name+": names no key; set one such as "+l.variables[i])
+		} else if near := nearest(name, l.variables); near != "" {
 			lines = append(lines, name+": names no key; did you mean "+near+"?")
 		} else if namesSection(name) {
 			lines = append(lines, name+": names no key; wswarden check --print tells all of them")
@@ -41,10 +44,11 @@ func (l *Loaded) Unknown(environ []string) (lines []string) {
 	return lines
 }
 
-// namesSection reports whether a variable begins as those of a section do.
+// namesSection reports whether a variable is called like a section, or begins as those
+// in it do.
 func namesSection(name string) bool {
 	for section := range fields(reflect.ValueOf(Default()).Elem()) {
-		if strings.HasPrefix(name, Variable(section)+"_") {
+		if strings.HasPrefix(name+"_", Variable(section)+"_") {
 			return true
 		}
 	}

@@ -18,6 +18,17 @@ func TestUnknownVariables(t *testing.T) {
 			"WSWARDEN_POLICIES_2_IDLE_TIMEOUT": "names a key of a list's item that there is not; items are counted from 0",
 			"WSWARDEN_LISTENERS_1_ADDRESS":     "names a key of a list's item that there is not; items are counted from 0",
 
+			// sections, lists and what is in them, which are no keys
+			"WSWARDEN_DRAIN":                   "names no key; set one such as WSWARDEN_DRAIN_TIMEOUT",
+			"WSWARDEN_LISTENERS":               "names no key; set one such as WSWARDEN_LISTENERS_0_ADDRESS",
+			"WSWARDEN_POLICIES":                "names no key; set one such as WSWARDEN_POLICIES_0_NAME",
+			"WSWARDEN_POLICIES_1":              "names no key; set one such as WSWARDEN_POLICIES_1_NAME",
+			"WSWARDEN_POLICIES_1_IDLE":         "names no key; set one such as WSWARDEN_POLICIES_1_IDLE_TIMEOUT",
+			"WSWARDEN_UPSTREAM_TLS":            "names no key; set one such as WSWARDEN_UPSTREAM_TLS_CA",
+			"WSWARDEN_DRAIN_CLOSE":             "names no key; set one such as WSWARDEN_DRAIN_CLOSE_CODE",
+			"WSWARDEN_DIALECTS":                "names no key; wswarden check --print tells all of them",
+			"WSWARDEN_POLICIES_0_MATCH_HEADER": "names no key; wswarden check --print tells all of them",
+
 			// known, or somebody else's
 			"WSWARDEN_DRAIN_TIMEOUT":           "",
 			"WSWARDEN_POLICIES_1_IDLE_TIMEOUT": "",
