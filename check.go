@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -49,7 +50,7 @@ Exit code 0: all is well. 1: something is wrong with a configuration.`,
 			}
 			var head []byte
 			var client netip.Addr
-			if c.request != "" {
+			if cmd.Flags().Changed("explain") {
 				var err error
 				if head, err = requestHead(c.request, c.headers); err != nil {
 					return err
@@ -182,8 +183,12 @@ func requestHead(line string, headers []string) ([]byte, error) {
 		given[strings.ToLower(name)] = true
 		head += header + "\r\n"
 	}
+	host := "localhost"
+	if target, err := url.Parse(words[1]); err == nil && target.IsAbs() { // RFC 9112 §3.2.2
+		host = target.Host
+	}
 	for _, header := range []string{
-		"Host: localhost", "Upgrade: websocket", "Connection: Upgrade",
+		"Host: " + host, "Upgrade: websocket", "Connection: Upgrade",
 		"Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
 	} {
 		if name, _, _ := strings.Cut(header, ":"); !given[strings.ToLower(name)] {
@@ -196,6 +201,9 @@ func requestHead(line string, headers []string) ([]byte, error) {
 // explain says what a handshake would meet: a line for each policy that is asked, and
 // what the one that selects it says.
 func explain(c *config.Loaded, e proxy.Expected) string {
+	if e.Plain {
+		return "no handshake: it asks for no WebSocket, and goes upstream as any other request, whatever the policies say\n"
+	}
 	var b strings.Builder
 	if e.Path != "" {
 		origin := "no origin"

@@ -77,6 +77,7 @@ func TestCheck(t *testing.T) {
 		"listener of nothing": {[]string{"one.yaml", "--listener", "a"}, 2, "", "wswarden: --listener is for --explain\n"},
 		"no such listener":    {[]string{"one.yaml", "--explain", "GET /", "--listener", "a"}, 1, "", "wswarden: --listener a names none; give the name of a listener or, of one without, its address, as --print shows them\n"},
 		"not a request":       {[]string{"one.yaml", "--explain", "/chat"}, 2, "", "wswarden: --explain \"/chat\" is not a request; write one such as 'GET /path'\n"},
+		"no request":          {[]string{"one.yaml", "--explain="}, 2, "", "wswarden: --explain \"\" is not a request; write one such as 'GET /path'\n"},
 		"not a header":        {[]string{"one.yaml", "--explain", "GET /", "-H", "a"}, 2, "", "wswarden: -H \"a\" is not a header; write one such as 'Origin: https://example.com'\n"},
 		"not an address":      {[]string{"one.yaml", "--explain", "GET /", "--from", "a"}, 2, "", "wswarden: --from a is not an address; write one such as 10.1.2.3\n"},
 	} {
@@ -211,6 +212,13 @@ policies[1] pages (w.yaml:7): it has no origin, and match.origin is *.example.co
 policies[2] rest (w.yaml:11): /other does not fit match.path, /chat/*
 answer: 404, no policy for this WebSocket
 `},
+		"absolute": {[]string{"GET http://a.org/admin"}, `handshake: path /admin, host a.org, no origin
+policies[0] admin (w.yaml:4): selects it
+  origin: none, so nothing is asked of it
+  identity: missing, and not required: no cookie sid
+answer: upstream's, if the policy's rates and limits allow it
+`},
+		"no handshake": {[]string{"GET /admin/x", "-H", "Upgrade: h2c"}, "no handshake: it asks for no WebSocket, and goes upstream as any other request, whatever the policies say\n"},
 		"malformed": {[]string{"POST /"}, `handshake: path /, host localhost, no origin
 answer: 400, handshake with another method than GET
 `},

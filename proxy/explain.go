@@ -17,6 +17,8 @@ import (
 type Expected struct {
 	// Request as it is compared with a policy's match.
 	policies.Request
+	// Plain: it is no handshake, but a request that goes upstream under no policy.
+	Plain bool
 	// Status of the answer, and the Reason for it. Zero: the handshake would go on to
 	// the policy's rates and limits, and then to upstream.
 	Status int
@@ -53,9 +55,14 @@ func Expect(c *config.Config, head []byte, from netip.Addr, listener string) (e 
 		return refused(err)
 	}
 	e.Host, e.Path = string(ctx.Host()), string(ctx.Path())
-	checked, err := checkRequestHead(&ctx.Request.Header, true)
+	handshake := isHandshake(&ctx.Request.Header)
+	checked, err := checkRequestHead(&ctx.Request.Header, handshake)
 	if err != nil {
 		return refused(err)
+	}
+	if !handshake {
+		e.Plain = true
+		return e
 	}
 	wish, err := readWish(&ctx.Request.Header)
 	if err != nil {
