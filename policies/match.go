@@ -182,9 +182,9 @@ func (m *Match) fitsHost(host string) bool {
 	if len(m.Host) == 0 {
 		return true
 	}
-	host = strings.ToLower(withoutPort(host))
+	host = strings.ToLower(undotted(withoutPort(host))) // in full, names end with a dot
 	for _, pattern := range m.Host {
-		pattern = strings.ToLower(pattern)
+		pattern = strings.ToLower(undotted(pattern))
 		if below, ok := strings.CutPrefix(pattern, "*"); ok {
 			if strings.HasSuffix(host, below) && len(host) > len(below) {
 				return true
