@@ -146,11 +146,16 @@ func mistakesInMatches(t *testing.T) []mistake {
 		{"policies: [{match: {header: [{name: Host, value: a}, {name: Sec-WebSocket-Protocol}, {name: origin}]}}]", `w.yaml:2:31: policies[0].match.header[0].name: Host has a key of its own; use match.host` + "\n" +
 			`w.yaml:2:55: policies[0].match.header[1].name: Sec-WebSocket-Protocol has a key of its own; use match.subprotocol` + "\n" +
 			`w.yaml:2:87: policies[0].match.header[2].name: origin has a key of its own; use match.origin`},
-		{"policies: [{match: {header: [{name: x-wswarden-session}, {name: X-Forwarded-For}]}}]", `w.yaml:2:31: policies[0].match.header[0].name: x-wswarden-session is made by wswarden, or by proxies, whatever the client sends; use another header` + "\n" +
+		{"policies: [{match: {header: [{name: x-wswarden-session}, {name: X-Forwarded-For}]}}]", `w.yaml:2:31: policies[0].match.header[0].name: x-wswarden-session is about the connection to wswarden, and goes no further; use another header` + "\n" +
 			`w.yaml:2:59: policies[0].match.header[1].name: X-Forwarded-For is made by wswarden, or by proxies, whatever the client sends; use another header`},
 		{"policies: [{match: {header: [{name: X-A, value: \" a\"}, {name: X-B, value: \"a\\r\\nb\"}]}}]", `w.yaml:2:42: policies[0].match.header[0].value: " a" is not a value that a header can have; write one line, without space around it` + "\n" +
 			`w.yaml:2:68: policies[0].match.header[1].value: "a\r\nb" is not a value that a header can have; write one line, without space around it`},
 		{"policies: [{match: {header: [{name: X-A, vlaue: a}]}}]", `w.yaml:2:42: policies[0].match.header[0].vlaue: is not a known key; did you mean value?`},
+
+		// headers in which nothing is found
+		{"policies: [{match: {header: [{name: Upgrade}, {name: TE, value: trailers}]}}]", `w.yaml:2:31: policies[0].match.header[0].name: Upgrade is about the connection to wswarden, and goes no further; use another header` + "\n" +
+			`w.yaml:2:48: policies[0].match.header[1].name: TE is about the connection to wswarden, and goes no further; use another header`},
+		{"policies: [{connections: {identity: {from: header, name: Proxy-Authorization, required: true}}}]", `w.yaml:2:52: policies[0].connections.identity.name: Proxy-Authorization is about the connection to wswarden, and goes no further; use another header`},
 
 		// paths that no request has once it is read
 		{"policies: [{match: {path: /caf%C3%A9/**}}]", `w.yaml:2:21: policies[0].match.path: /caf%C3%A9/** fits no path, as paths are compared decoded and cleaned; write /café/**`},

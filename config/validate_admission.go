@@ -116,8 +116,14 @@ func (v *validator) partName(key, from, name string) {
 		v.wrong(key, "is missing; write the name of the %s, such as %s", part.what, part.example)
 	case !part.valid(name):
 		v.wrong(key, "%s is not the name of a %s; write one such as %s", plain(name), part.what, part.example)
+	case from == "header" && slices.Contains(ofConnection, strings.ToLower(name)):
+		v.wrong(key, "%s is about the connection to wswarden, and goes no further; use another header", plain(name))
 	}
 }
+
+// ofConnection are headers, by their names in small letters, that upstream does not get,
+// and in which nothing is looked for: RFC 9110 §7.6.1.
+var ofConnection = []string{"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "upgrade", "x-wswarden-session"}
 
 // isToken reports whether text may name a header: RFC 9110 §5.6.2.
 func isToken(text string) bool {

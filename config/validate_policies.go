@@ -112,7 +112,7 @@ func pattern(path string) string {
 // and those whose value is not the client's; for these there are none.
 var elsewhere = map[string]string{
 	"host": "match.host", "origin": "match.origin", "sec-websocket-protocol": "match.subprotocol",
-	"x-wswarden-session": "", "x-forwarded-for": "", "x-forwarded-host": "", "x-forwarded-proto": "", "forwarded": "",
+	"x-forwarded-for": "", "x-forwarded-host": "", "x-forwarded-proto": "", "forwarded": "",
 }
 
 func (v *validator) matchedHeader(key string, h policies.HeaderMatch) {

@@ -70,6 +70,21 @@ policies:
 	}
 }
 
+// The configuration names no header in which nothing is ever found, and takes any other.
+func TestNamedHeadersPass(t *testing.T) {
+	t.Parallel()
+	for _, kinds := range headerKinds {
+		for _, kind := range kinds {
+			c := config.Default()
+			c.Upstream.URL = "http://127.0.0.1:5000"
+			c.Policies[0].Connections.Identity = policies.Identity{From: policies.FromHeader, Name: kind.name}
+			if err, passes := c.Validate(), new(requestHead).passes([]byte(kind.name), peer{trusted: true}); passes != (err == nil) {
+				t.Errorf("%s passes: %v, and what is wrong is %v", kind.name, passes, err)
+			}
+		}
+	}
+}
+
 // The configuration is right with a match's path exactly if who asks for that very path
 // is selected. If it is not, what is to be written instead selects who asks so.
 func TestMatchedPathsCanBeMet(t *testing.T) {
