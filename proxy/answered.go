@@ -23,8 +23,10 @@ func (o *opening) passOn(begun []byte) {
 	var upstream detached
 	var err error
 	upstream.fd, upstream.secure, err = o.upstream.Detach()
+	end := o.server.forwarder.late.begin(nil)
 	o.server.leave()
 	go func() {
+		defer end()
 		var conn net.Conn
 		if err == nil {
 			conn, err = upstream.attach()
@@ -35,7 +37,7 @@ func (o *opening) passOn(begun []byte) {
 			}
 			br := readers.Get().(*bufio.Reader)
 			br.Reset(io.MultiReader(bytes.NewReader(begun), conn))
-			a.upstream = &upstreamConn{Conn: conn, br: br}
+			a.upstream = &upstreamConn{Conn: conn, br: br, single: true}
 			return nil
 		})
 		if !answered && conn != nil {

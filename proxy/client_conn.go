@@ -26,6 +26,7 @@ type clientConn struct {
 	early         []byte   // read together with it
 
 	admitted *admission // to a session that has not taken it over yet
+	closed   func()     // is called by Close; nil: nobody wants to know
 	last     bool       // what is written next is the last, and is followed by Close
 	detached bool       // it is a session's
 	heard    bool       // something was read
@@ -137,6 +138,9 @@ func (c *clientConn) Write(b []byte) (n int, err error) {
 
 // Close gives back what was admitted, too.
 func (c *clientConn) Close() error {
+	if c.closed != nil {
+		c.closed()
+	}
 	if c.admitted != nil {
 		c.admitted.leave()
 		c.admitted.passed()

@@ -41,7 +41,8 @@ func (s *Server) leaveSockets() {
 // finishRequests returns when all is answered that has come by the sockets, and the
 // sessions have begun that were asked for. What takes longer than ctx is refused.
 func (s *Server) finishRequests(ctx context.Context) {
-	if s.http.ShutdownWithContext(ctx) == nil {
+	_ = s.http.ShutdownWithContext(ctx) // an error may tell that the listeners are closed, which they are
+	if ctx.Err() == nil {
 		s.handOver.passing.Wait()
 	}
 	s.handOver.admin.Wait()

@@ -73,6 +73,8 @@ type forwarder struct {
 	idle   []*upstreamConn // the one used last comes last
 	expiry *time.Timer     // runs while there are idle connections
 	closed bool
+
+	late late // see relayAndClose and passOn
 }
 
 // newForwarder makes a forwarder to the upstream of the configuration in use, that
@@ -236,8 +238,14 @@ func (f *forwarder) relayAndClose(x *exchange, body *responseBody) {
 		h.SetContentLength(-2)
 	}
 	h.SetConnectionClose()
+	client := clientOf(x.ctx.Conn())
+	end := f.late.begin(client)
+	if client != nil { // fasthttp may close it instead of calling what follows
+		client.closed = func() { _ = body.Close(); end() }
+	}
 	x.ctx.HijackSetNoResponse(true)
 	x.ctx.Hijack(func(net.Conn) {
+		defer end()
 		conn := x.ctx.Conn()
 		defer conn.Close()
 		_ = x.ctx.SetWriteDeadline(time.Now().Add(progressTimeout))

@@ -45,7 +45,7 @@ type upstreamConn struct {
 	net.Conn
 	br      *bufio.Reader      // reads Conn
 	address *upstreams.Address // that was dialled
-	single  bool               // for one client alone, who has been named
+	single  bool               // for one client alone: it has been named, or a handshake was refused there
 
 	reused     bool      // has carried a request before
 	persistent bool      // upstream keeps it open after the response

@@ -344,6 +344,7 @@ func (s *Server) drain() {
 	// The listeners answer 503 up to here, so that a client that comes back
 	// early is told so. Plain requests may end within what is left of the time.
 	_ = s.http.ShutdownWithContext(timeout)
+	s.forwarder.late.wait(timeout)
 	s.listeners.close() // fasthttp does not know one that it has yet to serve
 	for _, w := range s.workers {
 		_ = w.loop.Do(w.abort)
