@@ -2,8 +2,12 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"syscall"
 	"time"
+
+	"wswarden/proxy/upstreams"
 )
 
 // dial connects to the next address, for its share of the time that is left; err
@@ -28,7 +32,7 @@ func (o *opening) dial(err error) {
 		case o.address.Network == "unix":
 			err = o.worker.loop.ConnectUnix(&o.upstream, o.address.Path, o)
 		default:
-			err = o.worker.loop.Connect(&o.upstream, o.address.AddrPort, o.via.tune, o)
+			err = wantOfPorts(o.worker.loop.Connect(&o.upstream, o.address.AddrPort, o.via.tune, o), o.address)
 		}
 		switch {
 		case err == nil:
@@ -43,11 +47,25 @@ func (o *opening) dial(err error) {
 	switch {
 	case err == errNotTaken:
 		o.fail(errNotTaken, nil)
+	case errors.Is(err, errNoPort):
+		o.fail(errExhausted, err)
 	case isShortage(err):
 		o.fail(errExhausted, fmt.Errorf("%w: each session needs two; raise ulimit -n", err))
 	default:
 		o.fail(errUnreachable, err)
 	}
+}
+
+// errNoPort says that as many sessions are at an address as there are ports to come from.
+var errNoPort = errors.New("each session with an address of upstream's needs a port of wswarden's own, and none is left; widen net.ipv4.ip_local_port_range, or give upstream several addresses")
+
+// wantOfPorts is why a dial failed, and errNoPort where it is for that: an address of a kind
+// that the machine does not have fails with the same error, but has no sessions.
+func wantOfPorts(err error, address *upstreams.Address) error {
+	if errors.Is(err, syscall.EADDRNOTAVAIL) && address.Sessions() > 1 { // one is this dial's
+		return fmt.Errorf("%w: %w", errNoPort, err)
+	}
+	return err
 }
 
 // unreached notes that the address could not be connected to.

@@ -101,6 +101,9 @@ func isUnix(addr net.Addr) bool {
 
 // isShortage reports whether accept(2), or a dial, may succeed once sessions have ended.
 func isShortage(err error) bool {
+	if errors.Is(err, errNoPort) {
+		return true
+	}
 	for _, errno := range [...]syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
 		if errors.Is(err, errno) {
 			return true

@@ -55,7 +55,7 @@ type opening struct {
 }
 
 var (
-	errExhausted   = &refusal{fasthttp.StatusServiceUnavailable, "no descriptor is left for another session"}
+	errExhausted   = &refusal{fasthttp.StatusServiceUnavailable, "no descriptor or port is left for another session"}
 	errUnreachable = &refusal{fasthttp.StatusBadGateway, "upstream is not reachable"}
 	errNotTaken    = &refusal{fasthttp.StatusGatewayTimeout, "upstream did not take the connection in time"}
 	errNotAnswered = &refusal{fasthttp.StatusGatewayTimeout, "upstream did not answer in time"}

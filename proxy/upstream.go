@@ -120,7 +120,7 @@ func (u *upstream) connectPatiently(ctx context.Context, to *upstreams.Address, 
 	for pause := leastRetryPause; ; pause = min(2*pause, mostRetryPause) {
 		conn, err := u.connect(ctx, to, header)
 		if !isFull(err) {
-			return conn, err
+			return conn, wantOfPorts(err, to)
 		}
 		select {
 		case <-ctx.Done():
