@@ -28,6 +28,9 @@ type certificates struct {
 	failed time.Time         // the latest files could not be used; zero: they are in use
 }
 
+// patienceWithFiles is how long a handshake waits for them.
+const patienceWithFiles = 200 * time.Millisecond
+
 // retryEvery is how often files are read that could not be used, and have not changed.
 const retryEvery = time.Second
 
@@ -81,16 +84,31 @@ func (c *certificates) stamp() (stamps []stamp) {
 
 // current returns what is to be used for the next handshake. It may be called from any
 // goroutine. Looking at the files takes some microseconds of the hundreds that a
-// handshake takes; where it takes for ever, as their server is gone, one handshake waits.
+// handshake takes; where it takes long, as their file system is gone, nobody waits for it.
 func (c *certificates) current() *tls.Config {
-	if !c.mu.TryLock() {
-		return c.loaded.Load()
+	if c.mu.TryLock() {
+		looked := make(chan struct{})
+		go func() {
+			defer close(looked)
+			defer c.mu.Unlock()
+			c.look()
+		}()
+		patience := time.NewTimer(patienceWithFiles)
+		defer patience.Stop()
+		select {
+		case <-looked:
+		case <-patience.C:
+		}
 	}
-	defer c.mu.Unlock()
+	return c.loaded.Load()
+}
+
+// look reads the files if they have changed. The caller has the lock.
+func (c *certificates) look() {
 	stamps := c.stamp()
 	same := slices.EqualFunc(stamps, c.stamps, stamp.same)
 	if same && (c.failed.IsZero() || time.Since(c.failed) < retryEvery) {
-		return c.loaded.Load()
+		return
 	}
 	c.stamps = stamps
 	loaded, err := c.load()
@@ -100,7 +118,7 @@ func (c *certificates) current() *tls.Config {
 		if !same {
 			c.log.Warn("changed certificate is not used, the last one stays in use", "files", c.files, "error", err.Error())
 		}
-		return c.loaded.Load()
+		return
 	}
 	c.failed = time.Time{}
 	c.loaded.Store(loaded)
@@ -108,7 +126,6 @@ func (c *certificates) current() *tls.Config {
 		c.told(loaded)
 	}
 	c.log.Info("certificate changed", "files", c.files)
-	return loaded
 }
 
 // protocols are those that wswarden speaks over TLS (RFC 7301).
@@ -128,14 +145,10 @@ func (s *Server) secureListener(l config.Listener) (*certificates, error) {
 			return nil, err
 		}
 		c := &tls.Config{
-			Certificates: []tls.Certificate{cert},
-			ClientCAs:    roots,
-			MinVersion:   minVersions[l.TLS.MinVersion],
-			NextProtos:   protocols,
-			VerifyConnection: func(tls.ConnectionState) error {
-				s.edges.secured(sideClient, true)
-				return nil
-			},
+			Certificates:                []tls.Certificate{cert},
+			ClientCAs:                   roots,
+			MinVersion:                  minVersions[l.TLS.MinVersion],
+			NextProtos:                  protocols,
 			DynamicRecordSizingDisabled: true, // messages are short or many records long
 		}
 		switch {

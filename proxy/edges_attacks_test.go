@@ -1,11 +1,13 @@
 package proxy_test
 
 import (
+	"bytes"
 	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -121,5 +123,67 @@ func TestDownFromTheStart(t *testing.T) {
 		})
 		e.wantLog(1, "address down")
 		e.end()
+	}
+}
+
+// gather is a connection whose writes are kept, to be sent in one flight.
+type gather struct {
+	net.Conn
+	kept *bytes.Buffer // nil: they are not
+}
+
+func (g *gather) Write(p []byte) (int, error) {
+	if g.kept != nil {
+		return g.kept.Write(p)
+	}
+	return g.Conn.Write(p)
+}
+
+// What a client with TLS sends in one flight with its handshake is relayed, though the end
+// of its stream is in it, too.
+func TestEndBehindHandshakeOverTLS(t *testing.T) {
+	eachTLS(t, func(t *testing.T, version uint16) {
+		e := startEdgeTLS(t, version, func(*config.Config) {})
+		flight := &gather{Conn: edgeDial(t, e.address(), nil)}
+		client := tls.Client(flight, forLocalhost(e.secure))
+		if err := client.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+		flight.kept = new(bytes.Buffer)
+		_, _ = client.Write([]byte(interopRequest()))
+		_, _ = client.Write(encode(true, text, "last words"))
+		_ = client.CloseWrite()
+		_ = flight.SetWriteDeadline(time.Time{}) // which that has set
+		if _, err := flight.Conn.Write(flight.kept.Bytes()); err != nil {
+			t.Fatal(err)
+		}
+		upstream := edgeAccept(t, e.upstream)
+		upstream.request()
+		upstream.agree()
+		upstream.want(text, "last words")
+		upstream.wantClose(1001, "client_lost")
+		edgeClose(upstream.conn)
+		e.wantEnded(1, policies.ClientLost)
+		edgeClose(client)
+	})
+}
+
+// A handshake that fails behind a PROXY header is counted, in however many pieces both come.
+func TestFailedTLSBehindHeaderIsCounted(t *testing.T) {
+	t.Parallel()
+	ca := newEdgeCA(t)
+	e := startEdge(t, func(c *config.Config) {
+		behindProxy(c)
+		c.Listeners[0].TLS = ca.listener(t, "edge")
+		c.Upstream.URL = "http://127.0.0.1:1"
+	})
+	for i, parts := range [][]string{{"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", "no TLS"}, {"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nno TLS"}} {
+		conn := edgeDial(t, e.address(), nil)
+		for _, part := range parts {
+			_, _ = io.WriteString(conn, part)
+		}
+		_, _ = io.ReadAll(conn)
+		edgeClose(conn)
+		e.wantMetric(`wswarden_tls_handshakes_total{outcome="failed",side="client"}`, strconv.Itoa(i+1))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -387,5 +388,97 @@ func TestUpstreamCertificates(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A certificate for upstream that has changed is shown on the next connection, though
+// upstream would go on where the last one was.
+func TestUpstreamIsShownTheNewCertificate(t *testing.T) {
+	eachTLS(t, func(t *testing.T, version uint16) {
+		ca := newEdgeCA(t)
+		first, second := ca.issue(t, named("first")), ca.issue(t, named("second"))
+		cert, key := edgeFile(t, "cert.pem", first.cert), edgeFile(t, "key.pem", first.key)
+		ln, server := edgeListen(t, "https", &tls.Config{
+			Certificates: []tls.Certificate{ca.issue(t).load(t)}, MinVersion: version, MaxVersion: version,
+			ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.pool(),
+		})
+		e := startEdge(t, func(c *config.Config) {
+			c.Upstream.URL = server
+			c.Upstream.TLS = config.UpstreamTLS{CA: edgeFile(t, "ca.pem", ca.pem), Cert: cert, Key: key}
+		})
+		shown := func() (name string, resumed bool) {
+			client, upstream := e.open(nil, ln)
+			state := upstream.conn.(*tls.Conn).ConnectionState()
+			edgeBye(client, upstream)
+			return state.PeerCertificates[0].Subject.CommonName, state.DidResume
+		}
+		for i, resumes := range []bool{false, true} {
+			if name, resumed := shown(); name != "first" || resumed != resumes {
+				t.Errorf("%d: %q, resumed: %v", i, name, resumed)
+			}
+		}
+		replace(t, cert, second.cert)
+		replace(t, key, second.key)
+		if name, _ := shown(); name != "second" {
+			t.Errorf("%q is shown; the log:\n%s", name, e.log)
+		}
+	})
+}
+
+// forLocalhost is for a connection that was dialled without TLS.
+func forLocalhost(c *tls.Config) *tls.Config {
+	c = c.Clone()
+	c.ServerName = "localhost"
+	return c
+}
+
+// A client that does not trust the listener's certificate has completed no handshake.
+func TestFailedHandshakeIsCountedOnce(t *testing.T) {
+	eachTLS(t, func(t *testing.T, version uint16) {
+		e := startEdgeTLS(t, version, func(*config.Config) {})
+		conn := edgeDial(t, e.address(), nil)
+		if err := tls.Client(conn, forLocalhost(newEdgeCA(t).client(version))).Handshake(); err == nil {
+			t.Fatal("it is trusted")
+		}
+		edgeClose(conn)
+		const handshakes = `wswarden_tls_handshakes_total{outcome="%s",side="client"}`
+		e.wantMetric(fmt.Sprintf(handshakes, "failed"), "1")
+		e.wantMetric(fmt.Sprintf(handshakes, "completed"), "0")
+		edgeClose(edgeDial(t, e.address(), e.secure))
+		e.wantMetric(fmt.Sprintf(handshakes, "completed"), "1")
+		e.wantMetric(fmt.Sprintf(handshakes, "failed"), "1")
+	})
+}
+
+// What is told of a certificate's expiry is of the one in use, though handshakes begun
+// before a reload go on with those before.
+func TestExpiryAfterReload(t *testing.T) {
+	t.Parallel()
+	ca := newEdgeCA(t)
+	expires := func(hours int) func(*x509.Certificate) {
+		return func(c *x509.Certificate) { c.NotAfter = time.Now().Add(time.Duration(hours) * time.Hour) }
+	}
+	pair := func(p edgePair) config.ListenerTLS {
+		return config.ListenerTLS{Cert: edgeFile(t, "cert.pem", p.cert), Key: edgeFile(t, "key.pem", p.key)}
+	}
+	before, after := pair(ca.issue(t, expires(10))), pair(ca.issue(t, expires(20)))
+	e := startEdge(t, func(c *config.Config) {
+		c.Upstream.URL = "http://127.0.0.1:1"
+		c.Listeners[0].Name, c.Listeners[0].TLS = "public", before
+	})
+	early := edgeDial(t, e.address(), nil)
+	edgeClose(edgeDial(t, e.address(), ca.client(tls.VersionTLS13))) // the early one has been accepted
+	e.reload(func(c *config.Config) { c.Listeners[0].TLS = after })
+	const series = `wswarden_tls_certificate_expiry_timestamp_seconds{listener="public"}`
+	want := e.metric(series)
+	other := ca.issue(t, expires(1))
+	replace(t, before.Cert, other.cert)
+	replace(t, before.Key, other.key)
+	if err := tls.Client(early, forLocalhost(ca.client(tls.VersionTLS13))).Handshake(); err != nil {
+		t.Error(err)
+	}
+	edgeClose(early)
+	if got := e.metric(series); got != want {
+		t.Errorf("%s, want that of what is in use, %s", got, want)
 	}
 }

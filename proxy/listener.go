@@ -36,11 +36,16 @@ type listenerSettings struct {
 // use puts settings into use, and returns those before; nil: there were none.
 func (l *listener) use(s *listenerSettings) *listenerSettings {
 	l.edges.waits.WithLabelValues(s.Known()) // counted from zero
+	before := l.settings.Swap(s)
 	if s.secure != nil {
 		expiry := l.edges.expiry.WithLabelValues(s.Known())
-		s.secure.follow(func(c *tls.Config) { expiry.Set(float64(c.Certificates[0].Leaf.NotAfter.Unix())) })
+		s.secure.follow(func(c *tls.Config) {
+			if l.settings.Load() == s { // handshakes may be under way with those before
+				expiry.Set(float64(c.Certificates[0].Leaf.NotAfter.Unix()))
+			}
+		})
 	}
-	return l.settings.Swap(s)
+	return before
 }
 
 const (

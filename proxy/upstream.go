@@ -43,7 +43,6 @@ func newUpstream(cfg *config.Config, edges *edges, log *slog.Logger) (*upstream,
 	if !secure {
 		return u, nil
 	}
-	sessions := tls.NewLRUClientSessionCache(0)
 	load := func() (*tls.Config, error) {
 		certs, roots, err := cfg.Upstream.TLS.Load()
 		if err != nil {
@@ -55,7 +54,7 @@ func newUpstream(cfg *config.Config, edges *edges, log *slog.Logger) (*upstream,
 			ServerName:                  cfg.Upstream.TLS.ServerName,
 			MinVersion:                  tls.VersionTLS12,
 			NextProtos:                  protocols,
-			ClientSessionCache:          sessions,
+			ClientSessionCache:          tls.NewLRUClientSessionCache(0), // sessions are of the certificate that began them
 			DynamicRecordSizingDisabled: true,
 		}, nil
 	}
