@@ -43,9 +43,22 @@ func (s *Server) leaveSockets() {
 func (s *Server) finishRequests(ctx context.Context) {
 	_ = s.http.ShutdownWithContext(ctx) // an error may tell that the listeners are closed, which they are
 	if ctx.Err() == nil {
-		s.handOver.passing.Wait()
+		within(ctx, &s.handOver.passing)
 	}
 	s.handOver.admin.Wait()
+}
+
+// within waits for a group until ctx is done.
+func within(ctx context.Context, group *sync.WaitGroup) {
+	done := make(chan struct{})
+	go func() {
+		group.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
 }
 
 // passes notes that a handshake is on its way from fasthttp to an event loop.
