@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -84,8 +85,9 @@ func TestCertificateThatIsNeverRead(t *testing.T) {
 		}
 	}
 	close(back)
-	c.mu.Lock() // who has read has come to an end
-	c.mu.Unlock()
+	for !c.mu.TryLock() { // who reads comes to an end
+		runtime.Gosched()
+	}
 }
 
 // What metrics tell of a listener is what is in use, and goes with it.
