@@ -125,9 +125,11 @@ func (w *watcher) follow(path string) {
 		info, err := os.Lstat(next)
 		if err != nil || isLink(info) || more == "" {
 			w.add(at)
-			w.names[name] = true
-			info, err = os.Lstat(next)
+		} else { // another may come in its place, of which nothing below tells; it need not be readable
+			_ = w.Add(at)
 		}
+		w.names[name] = true
+		info, err = os.Lstat(next)
 		if err != nil {
 			return // its folder tells when it is there
 		}

@@ -159,6 +159,15 @@ func TestWatch(t *testing.T) {
 			{func(f *folder) { f.write("a.tmp", "3"); f.rename("a.tmp", "a") }, "3"},
 			{write("a", "4"), "4"},
 		}},
+		"a folder above it renamed, as releases are put in place": {func(f *folder) {
+			f.mkdir("app/etc")
+			f.mkdir("new/etc")
+			f.write("app/etc/a", "1")
+			f.write("new/etc/a", "2")
+		}, []string{"app/etc/a"}, []step{
+			{func(f *folder) { f.rename("app", "old"); f.rename("new", "app") }, "2"},
+			{write("app/etc/a", "3"), "3"},
+		}},
 		"kept as a backup and written anew, as vim does": {write("a", "1"), []string{"a"}, []step{
 			{func(f *folder) { f.rename("a", "a~"); f.write("a", "2"); f.remove("a~") }, "2"},
 			{func(f *folder) { f.rename("a", "a~"); f.write("a", "3"); f.remove("a~") }, "3"},
