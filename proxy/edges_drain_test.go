@@ -169,3 +169,44 @@ func TestRefusedHandshakesAreNotIdle(t *testing.T) {
 		t.Error("it is kept")
 	}
 }
+
+// A client that takes the end of its connection for that of the answer is told of an answer
+// that upstream breaks off, over TLS too, which has an end of its own.
+func TestBrokenAnswersLookBroken(t *testing.T) {
+	eachTLS(t, func(t *testing.T, version uint16) {
+		ca := newEdgeCA(t)
+		ln, server := edgeListen(t, "http", nil)
+		goOn := make(chan bool)
+		edgeServe(t, ln, func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, edgeFirst)
+			_ = http.NewResponseController(w).Flush()
+			<-goOn
+			panic(http.ErrAbortHandler)
+		})
+		e := startEdge(t, func(c *config.Config) {
+			c.Upstream.URL = server
+			c.Listeners[0].TLS = ca.listener(t, "edge")
+		})
+		client := e.client(ca.client(version))
+		client.send([]byte("GET / HTTP/1.0\r\nHost: h\r\n\r\n"))
+		client.wantBegun()
+		close(goOn)
+		if rest, err := io.ReadAll(client.br); err == nil {
+			t.Errorf("%q, and a clean end", rest)
+		}
+	})
+}
+
+// An answer that begins when nobody waits for it any more is cut at once.
+func TestDrainCutsWhatBeginsLater(t *testing.T) {
+	t.Parallel()
+	e, asked, begin, _ := startLate(t, http.StatusOK, 50*time.Millisecond)
+	client := e.client(nil)
+	client.send([]byte(edgeLate["to a client that reads to the end"].request))
+	<-asked
+	e.end()
+	close(begin)
+	if answer, err := io.ReadAll(client.br); err == nil {
+		t.Errorf("%q, and a clean end", answer)
+	}
+}

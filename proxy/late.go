@@ -11,6 +11,7 @@ import (
 type late struct {
 	mu   sync.Mutex
 	open map[*lateAnswer]struct{}
+	over bool // nobody waits any more
 }
 
 // lateAnswer is one of them.
@@ -27,6 +28,9 @@ func (l *late) begin(client *clientConn) (end func()) {
 		l.open = make(map[*lateAnswer]struct{})
 	}
 	l.open[a] = struct{}{}
+	if l.over {
+		a.cut()
+	}
 	return func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -42,11 +46,11 @@ const latePause = 10 * time.Millisecond
 func (l *late) wait(ctx context.Context) {
 	again := time.NewTicker(latePause)
 	defer again.Stop()
+	defer l.cut()
 	for !l.none() {
 		select {
 		case <-again.C:
 		case <-ctx.Done():
-			l.cut()
 			return
 		}
 	}
@@ -61,10 +65,15 @@ func (l *late) none() bool {
 func (l *late) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.over = true
 	for a := range l.open {
-		if a.client != nil {
-			_ = a.client.SetLinger(0)
-			_ = a.client.Conn.Close() // and no more: the rest is for who writes the answer
-		}
+		a.cut()
+	}
+}
+
+func (a *lateAnswer) cut() {
+	if a.client != nil {
+		_ = a.client.SetLinger(0)
+		_ = a.client.Conn.Close() // and no more: the rest is for who writes the answer
 	}
 }

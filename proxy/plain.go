@@ -56,9 +56,19 @@ func configureServer(s *fasthttp.Server) {
 	s.ReadTimeout = headTimeout
 	s.WriteTimeout = progressTimeout
 	s.IdleTimeout = clientIdleTimeout
-	s.HeaderReceived = func(*fasthttp.RequestHeader) fasthttp.RequestConfig {
+	s.HeaderReceived = func(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+		spellExpect(h)
 		return fasthttp.RequestConfig{ReadTimeout: progressTimeout}
 	}
+}
+
+// spellExpect has fasthttp find an Expect, which it looks for in one spelling only. What
+// upstream gets is made of the lines as they came.
+func spellExpect(h *fasthttp.RequestHeader) {
+	if len(h.Peek(fasthttp.HeaderExpect)) > 0 {
+		return
+	}
+	eachHeader(h, fasthttp.HeaderExpect, func(value []byte) { h.SetBytesV(fasthttp.HeaderExpect, value) })
 }
 
 // forwarder passes plain HTTP requests to upstream. Its methods may be called
@@ -257,6 +267,9 @@ func (f *forwarder) relayAndClose(x *exchange, body *responseBody) {
 		if conn, ok := conn.(tcpConn); ok {
 			if err != nil {
 				_ = conn.SetLinger(0)
+				if client != nil { // below TLS, whose close_notify would look like the end
+					_ = client.Conn.Close()
+				}
 				return
 			}
 			_ = conn.CloseWrite()

@@ -195,20 +195,24 @@ func TestRequestAndResponseStreamTogether(t *testing.T) {
 }
 
 func TestExpectContinue(t *testing.T) {
-	upstream := startUpstream(t, func(c *wire, _ int) {
-		if head := c.mustHead("PUT "); !strings.Contains(head, "\r\nExpect: 100-continue\r\n") {
-			t.Errorf("got %q", head)
-		}
-		c.send("HTTP/1.1 100 Continue\r\n\r\n")
-		c.expect("hello")
-		c.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-		c.expectEnd()
-	})
-	c := dialWire(t, startPlain(t, upstream, patience))
-	c.send("PUT / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
-	c.expect("HTTP/1.1 100 Continue\r\n\r\n")
-	c.send("hello")
-	c.expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+	for _, name := range []string{"Expect", "expect", "EXPECT"} {
+		t.Run(name, func(t *testing.T) {
+			upstream := startUpstream(t, func(c *wire, _ int) {
+				if head := c.mustHead("PUT "); strings.Count(head, "\r\n"+name+": 100-continue\r\n") != 1 || strings.Count(strings.ToLower(head), "expect") != 1 {
+					t.Errorf("got %q", head)
+				}
+				c.send("HTTP/1.1 100 Continue\r\n\r\n")
+				c.expect("hello")
+				c.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+				c.expectEnd()
+			})
+			c := dialWire(t, startPlain(t, upstream, patience))
+			c.send("PUT / HTTP/1.1\r\nHost: h\r\n" + name + ": 100-continue\r\nContent-Length: 5\r\n\r\n")
+			c.expect("HTTP/1.1 100 Continue\r\n\r\n")
+			c.send("hello")
+			c.expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		})
+	}
 }
 
 // The seam of a WebSocket handshake that upstream refuses.
