@@ -26,6 +26,11 @@ type kind struct {
 	total       *quota.Rates // nil: no limit
 }
 
+// leaves reports whether sessions of a policy that is gone are to end.
+func (k *kind) leaves() bool {
+	return k.gone != policies.Never && k.policy.OnReload == policies.OnReloadEnforce
+}
+
 // kind returns what s has in common with others.
 func (s *session) kind() *kind { return s.admission.kind }
 

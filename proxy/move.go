@@ -20,6 +20,9 @@ func (s *session) move(k *kind) *seating {
 	if a.kind.since != k.since { // what was met before is not of these rules
 		a.met.causes, a.met.limits, a.met.refusals, a.spared, s.facts.Told = 0, 0, 0, nil, 0
 	}
+	if before.Observes(before.Messages.Mode) || before.Messages != after.Messages {
+		s.meter = policies.Meter{} // what was owed is not of these rates
+	}
 	s.policy, a.kind = after, k
 	s.read()
 	for i, d := range s.sides() {

@@ -219,7 +219,7 @@ func (s *Server) moveAll(ctx context.Context, w *worker, before, after *setup) (
 		name := e.policy.Name
 		k := after.named[name]
 		if slices.Contains(after.retired, k) {
-			if k.policy.OnReload == policies.OnReloadEnforce && e.drainAt == policies.Never {
+			if k.leaves() && e.drainAt == policies.Never {
 				e.drainAt = w.loop.Now() + spread(after.Drain.Spread)
 				e.recheck()
 				ending++

@@ -210,6 +210,68 @@ func TestReloadedRate(t *testing.T) {
 	w.wantAlive(client, upstream)
 }
 
+// What a client has sent while the rate was another one, or was only observed, is not held
+// against it.
+func TestReloadForgivesDebt(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		before policies.Policy
+		change func(*policies.Policy)
+	}{
+		"a policy that observed": {
+			policies.Policy{Mode: policies.ModeObserve, Messages: policies.Messages{Rate: 1, Burst: 10}},
+			func(p *policies.Policy) { p.Mode = policies.ModeEnforce },
+		},
+		"a rule that observed": {
+			policies.Policy{Messages: policies.Messages{Mode: policies.ModeObserve, Rate: 1, Burst: 10}},
+			func(p *policies.Policy) { p.Messages.Mode = "" },
+		},
+		"a lowered rate": {
+			policies.Policy{Messages: policies.Messages{Rate: 1000, Burst: 1000}},
+			func(p *policies.Policy) { p.Messages.Rate, p.Messages.Burst = 1, 10 },
+		},
+	} {
+		for _, excess := range []policies.Excess{policies.ExcessDelay, policies.ExcessClose} {
+			t.Run(name+", "+string(excess), func(t *testing.T) {
+				t.Parallel()
+				policy := c.before
+				policy.Messages.OnExcess = excess
+				w := start(t, policy)
+				client, upstream := w.open()
+				for range 300 {
+					client.send(client.frame(text, "before"))
+					upstream.want(text, "before")
+				}
+				w.reload(rules(c.change))
+				for range 5 {
+					client.send(client.frame(text, "after"))
+					upstream.want(text, "after")
+				}
+				w.bye(client, upstream)
+			})
+		}
+	}
+}
+
+// A handshake that was under way when its policy went becomes a session that is to end.
+func TestReloadEndsHandshakes(t *testing.T) {
+	t.Parallel()
+	w := startWith(t, proxy.New, func(c *config.Config) {
+		c.Policies[0] = policies.Policy{Name: "old", OnReload: policies.OnReloadEnforce}
+	})
+	client := w.dial()
+	upstream := w.accept()
+	request := upstream.request()
+	w.reload(func(c *config.Config) { c.Policies = []policies.Policy{{Name: "new"}} })
+	upstream.agree(request)
+	client.response()
+	upstream.wantClose(1001, "drain")
+	upstream.answerClose(1001)
+	client.wantClose(1012, "service restart")
+	client.end()
+	w.wantEnd(policies.Drain, 1012)
+}
+
 // A compressed message that is not to pass would be missing to those that refer to it. So
 // the session ends: the client's next one has each compressed alone.
 func TestReloadToEnforceCompressed(t *testing.T) {

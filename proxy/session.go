@@ -103,6 +103,9 @@ func (w *worker) open(o *opening, head, early []byte, deflate bool) {
 		s.client.arrived(o.fromClient, len(o.fromClient))
 		s.client.again()
 	}
+	if latest != nil && latest.leaves() && s.drainAt == policies.Never {
+		s.drainAt = w.loop.Now() + spread(w.server.setup().Drain.Spread)
+	}
 	if s.cause == policies.NoCause {
 		s.supervise()
 	}
